@@ -1,0 +1,111 @@
+"""The errors that Lit Studio raises, one tree, each a value with advice.
+
+This module must not know who raises them. The tree::
+
+    StudioError
+    ├── MisconfigurationException    arguments, hooks or callbacks that contradict one another
+    ├── InvalidValueError            one value outside what is valid            (also ValueError)
+    ├── InvalidTypeError             one object of the wrong type               (also TypeError)
+    ├── InvalidStateError            a call at a time when it can't work        (also RuntimeError)
+    ├── MissingDependencyError       an optional package; names the extra       (also ImportError)
+    ├── RunError
+    │   ├── RunNotFoundError         no run of this id or at this place         (also LookupError)
+    │   └── RunRecordError           a run's record exists but can't be read
+    ├── CheckpointError
+    │   ├── CheckpointNotFoundError  no such file                               (also FileNotFoundError)
+    │   └── CheckpointCorruptError   cut off, flipped bits, or not a checkpoint
+    └── NotebookError                a notebook that can't be read or a cell of it that failed
+
+``MisconfigurationException`` keeps the name that code written for Lightning catches. The ones marked
+"also" can be caught by the built-in type too, so that ``except ValueError`` goes on working.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+_UNSET: Any = object()
+
+
+class StudioError(Exception):
+    """Root of all errors of Lit Studio.
+
+    Args:
+        what: one sentence saying what is wrong.
+        value: the offending value, shown as ``got …`` (shortened to 200 characters); left out if not given.
+        valid: what would be valid, shown as ``expected …``.
+        advice: the next step for the reader, shown on a line of its own.
+    """
+
+    def __init__(self, what: str, *, value: Any = _UNSET, valid: str | None = None, advice: str | None = None):
+        self.what, self.valid, self.advice = what, valid, advice
+        self.value = None if value is _UNSET else value
+        parts = [what.rstrip(".")]
+        if value is not _UNSET:
+            shown = repr(value)
+            parts.append(f"got {shown if len(shown) <= 200 else shown[:199] + '…'}")
+        if valid is not None:
+            parts.append(f"expected {valid.rstrip('.')}")
+        message = "; ".join(parts) + "."
+        super().__init__(message if advice is None else f"{message}\n{advice}")
+
+
+class MisconfigurationException(StudioError):
+    """Arguments, hooks or callbacks that contradict one another, or a required one that is missing."""
+
+
+class InvalidValueError(StudioError, ValueError):
+    """One value that is outside what is valid."""
+
+
+class InvalidTypeError(StudioError, TypeError):
+    """One object of the wrong type."""
+
+
+class InvalidStateError(StudioError, RuntimeError):
+    """A call made at a time when it can't work."""
+
+
+class MissingDependencyError(StudioError, ImportError):
+    """An optional package is not installed.
+
+    Args:
+        package: the distribution that is missing, for instance ``"tensorboard"``.
+        extra: the extra of ``lit-studio`` that brings it.
+        purpose: what it is needed for, a noun phrase.
+    """
+
+    def __init__(self, package: str, *, extra: str, purpose: str):
+        super().__init__(
+            f"{purpose} needs the package {package!r}, which is not installed",
+            advice=f"Install it with: pip install 'lit-studio[{extra}]'",
+        )
+        self.package, self.extra = package, extra
+
+
+class RunError(StudioError):
+    """Something about a run's directory or record."""
+
+
+class RunNotFoundError(RunError, LookupError):
+    """No run has this id, or none lies at this place."""
+
+
+class RunRecordError(RunError):
+    """A run's record exists but can't be read."""
+
+
+class CheckpointError(StudioError):
+    """Something about a checkpoint file."""
+
+
+class CheckpointNotFoundError(CheckpointError, FileNotFoundError):
+    """The checkpoint file does not exist."""
+
+
+class CheckpointCorruptError(CheckpointError):
+    """The file is cut off, has flipped bits, or is no checkpoint."""
+
+
+class NotebookError(StudioError):
+    """A notebook can't be read, or one of its cells failed."""
