@@ -49,8 +49,9 @@ def runtime_home() -> Path:
 
 
 def private_directory(path: Path) -> Path:
-    """Create ``path`` and its missing parents with mode 0700 and return it."""
-    path.mkdir(mode=0o700, parents=True, exist_ok=True)
+    """Create ``path`` and its missing parents, each with mode 0700, and return it."""
+    for folder in (*reversed(path.parents), path):  # ``parents=True`` would give the parents the default mode
+        folder.mkdir(mode=0o700, exist_ok=True)
     return path
 
 
