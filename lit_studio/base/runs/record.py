@@ -71,7 +71,7 @@ class RunRecorder:
         self._write()
 
     def close(self) -> None:
-        """Write the last status and close the files."""
+        """Write the last status and close the files; a second call does so again and harms nothing."""
         self._write()
         self._metrics.close()
         self._events.close()

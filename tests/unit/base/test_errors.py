@@ -1,0 +1,56 @@
+"""The error tree: every error says what, which value, what would be valid and what to do."""
+
+from __future__ import annotations
+
+import pytest
+
+from lit_studio.base import errors
+
+
+def test_message_has_all_parts():
+    error = errors.InvalidValueError(
+        "max_epochs is out of range.", value=-3, valid="-1 or more", advice="Pass max_epochs=-1."
+    )
+    assert str(error) == "max_epochs is out of range; got -3; expected -1 or more.\nPass max_epochs=-1."
+    assert (error.what, error.value, error.valid) == ("max_epochs is out of range.", -3, "-1 or more")
+
+
+def test_a_value_of_none_is_shown_and_a_missing_one_is_not():
+    assert "got None" in str(errors.StudioError("Wrong", value=None))
+    assert "got" not in str(errors.StudioError("Wrong"))
+
+
+def test_long_values_are_shortened():
+    text = str(errors.StudioError("Wrong", value="x" * 10_000))
+    assert len(text) < 230
+    assert text.endswith("….")
+
+
+@pytest.mark.parametrize(
+    ("error", "builtin"),
+    [
+        (errors.InvalidValueError("w"), ValueError),
+        (errors.InvalidTypeError("w"), TypeError),
+        (errors.InvalidStateError("w"), RuntimeError),
+        (errors.MissingDependencyError("tensorboard", extra="tensorboard", purpose="Logging"), ImportError),
+        (errors.RunNotFoundError("w"), LookupError),
+        (errors.CheckpointNotFoundError("w"), FileNotFoundError),
+    ],
+)
+def test_built_in_types_catch_them_too(error, builtin):
+    assert isinstance(error, builtin)
+    assert isinstance(error, errors.StudioError)
+
+
+def test_missing_dependency_names_the_extra():
+    error = errors.MissingDependencyError("tensorboard", extra="tensorboard", purpose="TensorBoardLogger")
+    assert "pip install 'lit-studio[tensorboard]'" in str(error)
+
+
+def test_the_docstring_lists_the_whole_tree():
+    classes = {
+        name
+        for name, value in vars(errors).items()
+        if isinstance(value, type) and issubclass(value, errors.StudioError)
+    }
+    assert {name for name in classes if name not in errors.__doc__} == set()
