@@ -1,0 +1,131 @@
+/**
+ * Knows which cell of which notebook runs, and since when.
+ * It must not know who shows it.
+ */
+import type { ISessionContext } from '@jupyterlab/apputils';
+import type { Cell } from '@jupyterlab/cells';
+import { INotebookTracker, Notebook, NotebookActions, NotebookPanel } from '@jupyterlab/notebook';
+import type { Kernel, KernelMessage } from '@jupyterlab/services';
+import { ISignal, Signal } from '@lumino/signaling';
+import type { IStudioModel } from '../tokens';
+import { cellOfRun } from './cells';
+
+/** A cell that runs now. */
+export interface IRunningCell {
+  panel: NotebookPanel;
+  cell: Cell;
+  /** Milliseconds since the epoch. */
+  since: number;
+  /** The number its prompt will get; null while the kernel hasn't said. */
+  count: number | null;
+}
+
+interface IQueue {
+  /** First in, first run: the first one is what the kernel works on. */
+  cells: Cell[];
+  since: number;
+  count: number | null;
+}
+
+/**
+ * Follows what is scheduled and executed in this page. A cell that was started before the page was loaded is
+ * known only by its run: the notebook's active run and a busy kernel say that its cell is the one.
+ */
+export class RunningCells {
+  constructor(
+    private readonly tracker: INotebookTracker,
+    private readonly studio: IStudioModel
+  ) {
+    NotebookActions.executionScheduled.connect(this._onScheduled, this);
+    NotebookActions.executed.connect(this._onExecuted, this);
+    tracker.forEach(panel => this._follow(panel));
+    tracker.widgetAdded.connect((_, panel) => this._follow(panel));
+  }
+
+  /** Another cell runs, or none. */
+  get changed(): ISignal<this, void> {
+    return this._changed;
+  }
+
+  /** The running cell of `panel`. */
+  of(panel: NotebookPanel): IRunningCell | null {
+    const queue = this._queues.get(panel.content);
+    const cell = queue?.cells.find(each => !each.isDisposed);
+    if (queue && cell) {
+      return { panel, cell, since: queue.since, count: queue.count };
+    }
+    const run = this.studio.activeRunOf(panel.context.path);
+    const busy = panel.sessionContext.session?.kernel?.status === 'busy';
+    const found = run && busy ? cellOfRun(panel, run.id) : undefined;
+    return run && found ? { panel, cell: found, since: run.status.started * 1000, count: null } : null;
+  }
+
+  /** The running cell of the notebook in front, else of any other one. */
+  first(): IRunningCell | null {
+    const current = this.tracker.currentWidget;
+    const here = current && this.of(current);
+    if (here) {
+      return here;
+    }
+    let found: IRunningCell | null = null;
+    this.tracker.forEach(panel => {
+      found = found ?? this.of(panel);
+    });
+    return found;
+  }
+
+  private _onScheduled(_: unknown, args: { notebook: Notebook; cell: Cell }): void {
+    const queue = this._queues.get(args.notebook) ?? { cells: [], since: 0, count: null };
+    if (queue.cells.length === 0) {
+      queue.since = Date.now();
+      queue.count = null;
+    }
+    queue.cells.push(args.cell);
+    this._queues.set(args.notebook, queue);
+    this._changed.emit();
+  }
+
+  private _onExecuted(_: unknown, args: { notebook: Notebook; cell: Cell }): void {
+    const queue = this._queues.get(args.notebook);
+    if (!queue) {
+      return;
+    }
+    const first = queue.cells[0] === args.cell;
+    queue.cells = queue.cells.filter(cell => cell !== args.cell && !cell.isDisposed);
+    if (first) {
+      queue.since = Date.now();
+      queue.count = null;
+    }
+    if (queue.cells.length === 0) {
+      this._queues.delete(args.notebook);
+    }
+    this._changed.emit();
+  }
+
+  private _follow(panel: NotebookPanel): void {
+    const notebook = panel.content;
+    const onMessage = (_: ISessionContext, message: KernelMessage.IMessage): void => {
+      const queue = this._queues.get(notebook);
+      if (queue && message.header.msg_type === 'execute_input') {
+        queue.count = (message as KernelMessage.IExecuteInputMsg).content.execution_count;
+        this._changed.emit();
+      }
+    };
+    const onStatus = (_: ISessionContext, status: Kernel.Status): void => {
+      // What was queued died with the kernel.
+      if (status === 'restarting' || status === 'autorestarting' || status === 'dead') {
+        this._queues.delete(notebook);
+        this._changed.emit();
+      }
+    };
+    panel.sessionContext.iopubMessage.connect(onMessage);
+    panel.sessionContext.statusChanged.connect(onStatus);
+    panel.disposed.connect(() => {
+      this._queues.delete(notebook);
+      this._changed.emit();
+    });
+  }
+
+  private readonly _queues = new Map<Notebook, IQueue>();
+  private readonly _changed = new Signal<this, void>(this);
+}
