@@ -24,10 +24,14 @@ export VIRTUAL_ENV := $(ROOT)/.venv
 export YARN_ENABLE_TELEMETRY := 0
 unexport PYTHONHOME
 
-# uv doesn't read pip's configuration: hand over its find-links (a CPU build of torch may lie there) and its index.
-PIP_SETTING = "$(BIN)/python" -m pip config list 2>/dev/null | sed -n "s/^[^=]*\.$(1)='\(.*\)'$$/\1/p"
-UV = UV_FIND_LINKS="$${UV_FIND_LINKS-$$($(call PIP_SETTING,find-links) | sed 's/\\n/ /g' | tr -s ' ' '\n' | sort -u | paste -s -d , -)}" \
-  $$(index="$$($(call PIP_SETTING,index-url) | head -n 1)"; test -z "$$index" || printf 'env UV_DEFAULT_INDEX=%s' "$$index") "$(BIN)/uv"
+# uv doesn't read pip's configuration: hand over find-links (a CPU build of torch may lie there), index and certificates.
+UV = settings="$$("$(BIN)/python" -m pip config list 2>/dev/null)"; \
+  pip() { printf '%s\n' "$$settings" | sed -n "s/^[^=]*\.$$1='\(.*\)'$$/\1/p" | sed 's/\\n/ /g'; }; \
+  : "$${UV_FIND_LINKS=$$(pip find-links | tr -s ' ' '\n' | sort -u | paste -s -d , -)}"; \
+  : "$${UV_DEFAULT_INDEX=$$(pip index-url | head -n 1)}" "$${SSL_CERT_FILE=$$(pip cert | head -n 1)}"; \
+  for name in UV_FIND_LINKS UV_DEFAULT_INDEX SSL_CERT_FILE; do \
+    eval "test -n \"\$$$$name\"" && export $$name || unset $$name; done; \
+  "$(BIN)/uv"
 
 .PHONY: help setup studio quickstart test check format bench bench-peers docs surface lock browser clean
 help: ## Show this list
@@ -96,11 +100,12 @@ $(STAMPS)/venv:
 	@"$(PYTHON)" -c 'import ensurepip, venv' 2>/dev/null || { echo "The venv module of $(PYTHON) is missing. On Debian and Ubuntu: apt install python3-venv" >&2; exit 1; }
 	@if test -e $@ || ! .venv/bin/python -c '$(BASE)' >/dev/null 2>&1 || ! .venv/bin/python -m pip --version >/dev/null 2>&1; then \
 	  echo "Making .venv with $(PYTHON)"; rm -rf .venv; "$(PYTHON)" -m venv .venv; fi
-	"$(BIN)/python" -m pip install -q --disable-pip-version-check 'uv>=0.9'
+	@"$(BIN)/python" -m pip install -q --disable-pip-version-check 'uv>=0.9'
 	@mkdir -p $(STAMPS) && printf '%s\n' "$(ROOT)" > $@
 
 $(STAMPS)/deps: $(STAMPS)/venv pyproject.toml environments/constraints.txt
-	$(UV) pip install -q -c environments/constraints.txt -r pyproject.toml --all-extras
+	@echo "Installing the Python packages"
+	@$(UV) pip install -q -c environments/constraints.txt -r pyproject.toml --all-extras
 	@touch $@
 
 $(STAMPS)/node: $(STAMPS)/deps
@@ -108,22 +113,26 @@ $(STAMPS)/node: $(STAMPS)/deps
 	@touch $@
 
 $(NODE_MODULES): $(STAMPS)/node labextension/package.json labextension/yarn.lock labextension/.yarnrc.yml
-	cd labextension && jlpm install --immutable
+	@echo "Installing the browser side's packages"
+	@cd labextension && jlpm install --immutable
 	@touch $@
 
 $(LABEXTENSION): $(NODE_MODULES) $(LABEXTENSION_SOURCES)
-	cd labextension && jlpm build:prod
+	@echo "Building the browser side"
+	@cd labextension && jlpm build:prod
 	@touch $@
 
 $(STAMPS)/install: $(STAMPS)/deps $(wildcard lit_studio/extension/jupyter_server_config.d/*) | $(LABEXTENSION)
-	HATCH_JUPYTER_BUILDER_SKIP_NPM=1 $(UV) pip install -q --no-deps -e .
-	jupyter-builder develop --overwrite .
+	@echo "Installing Lit Studio into .venv"
+	@export HATCH_JUPYTER_BUILDER_SKIP_NPM=1; $(UV) pip install -q --no-deps -e .
+	@jupyter-builder develop --overwrite .
 	@touch $@
 
 .venv-peers/.stamp: $(STAMPS)/venv tests/benchmarks/peers.txt environments/constraints.txt
-	"$(BIN)/uv" venv -q --clear --python "$(BIN)/python" .venv-peers
-	export VIRTUAL_ENV="$(ROOT)/.venv-peers"; $(UV) pip install -q -c environments/constraints.txt $(TORCH) 'numpy>=1.26'
-	export VIRTUAL_ENV="$(ROOT)/.venv-peers"; $(UV) pip install -q -c environments/constraints.txt -r tests/benchmarks/peers.txt
+	@echo "Installing the benchmarks' peers into .venv-peers"
+	@"$(BIN)/uv" venv -q --clear --python "$(BIN)/python" .venv-peers
+	@export VIRTUAL_ENV="$(ROOT)/.venv-peers"; $(UV) pip install -q -c environments/constraints.txt $(TORCH) 'numpy>=1.26'
+	@export VIRTUAL_ENV="$(ROOT)/.venv-peers"; $(UV) pip install -q -c environments/constraints.txt -r tests/benchmarks/peers.txt
 	@touch $@
 
 # A browser for the tests: LIT_STUDIO_BROWSER, the machine's own, else Debian's when root; else those tests skip and say so.
