@@ -18,8 +18,8 @@ BYTES = 512 * 1024 * 1024
 class ReaderCache:
     """The readers used last, at most ``readers`` of them and ``nbytes`` bytes together.
 
-    The reader that was asked for last stays even if it alone is larger than ``nbytes``; one that was dropped reads
-    its run again when it is next asked for. Safe to use from several threads.
+    The bounds are seen to whenever a reader is asked for. That one stays even if it alone is larger than
+    ``nbytes``; one that was dropped reads its run again when it is next asked for. Safe to use from several threads.
 
     Args:
         readers: how many to keep.

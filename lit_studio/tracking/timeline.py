@@ -128,5 +128,9 @@ class Timeline:
         before, after = self._active_before.array[block], self._active.array[block]
         if axis == "samples":
             before, after = self._samples_before.array[block], self._samples.array[block]
-        place = before + (after - before) * share
-        return self._time.array[block] - (after - place) if axis == "time" else place
+        elif axis == "time":
+            # The active seconds before the flush: a pause in between holds no points.
+            times = self._time.array
+            passed, after = after - before, times[block]
+            before = np.maximum(after - passed, np.where(block > 0, times[block - 1], -np.inf))
+        return before + (after - before) * share

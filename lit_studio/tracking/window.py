@@ -24,16 +24,17 @@ def points_inside(
     if series.total == 0:
         return range(0)
     x0, x1 = window
-    ends = np.append(series.starts.array[1:], series.total) - 1
-    last = timeline.place(series, ends, axis, scale)
-    if np.any(np.diff(last) < 0):
+    starts = series.starts.array
+    first = timeline.place(series, starts, axis, scale)
+    last = timeline.place(series, np.append(starts[1:], series.total) - 1, axis, scale)
+    if np.any(first[1:] < last[:-1]):
         everything = np.arange(series.total, dtype=np.int64)
         x = timeline.place(series, everything, axis, scale)
         return everything[(x >= x0) & (x <= x1)]
     # Only the two chunks at the window's edges need be placed point by point.
-    first = _count_below(series, timeline, axis, scale, int(np.searchsorted(last, x0, "left")), x0, "left")
-    stop = _count_below(series, timeline, axis, scale, int(np.searchsorted(last, x1, "right")), x1, "right")
-    return range(max(0, first - 1), min(series.total, stop + 1))
+    begin = _count_below(series, timeline, axis, scale, int(np.searchsorted(last, x0, "left")), x0, "left")
+    end = _count_below(series, timeline, axis, scale, int(np.searchsorted(last, x1, "right")), x1, "right")
+    return range(max(0, begin - 1), min(series.total, end + 1))
 
 
 def _count_below(
