@@ -72,9 +72,11 @@ class RunRecorder:
 
     def close(self) -> None:
         """Write the last status and close the files; a second call does so again and harms nothing."""
-        self._write()
-        self._metrics.close()
-        self._events.close()
+        try:
+            self._write()
+        finally:  # the directory may be gone or the disk full: the files are closed all the same
+            self._metrics.close()
+            self._events.close()
 
     def _start(self, event: RunStarted) -> None:
         self._window.clear()
