@@ -106,7 +106,9 @@ def _save(state: Mapping[str, Any], draft: Path, path: Path, needed: int) -> Non
     except (OSError, RuntimeError) as error:
         cause = sink.error or error
         if getattr(cause, "errno", None) in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
-            raise _no_space(path, needed, shutil.disk_usage(path.parent).free) from cause
+            written = draft.stat().st_size
+            free = shutil.disk_usage(path.parent).free + written  # as it was before this attempt
+            raise _no_space(path, max(needed, written), free) from cause
         raise cause from None
     except (pickle.PicklingError, AttributeError, TypeError) as error:
         entry = _unpicklable(state)
@@ -122,12 +124,40 @@ def _save(state: Mapping[str, Any], draft: Path, path: Path, needed: int) -> Non
         torch.serialization.set_crc32_options(checked)
 
 
+def link_checkpoint(source: Path | str, target: Path | str, symbolic: bool = False) -> None:
+    """Give the complete file ``source`` the second name ``target``, replaced in one step if it exists.
+
+    Args:
+        source: a checkpoint that is complete on disk.
+        target: the other name, on the same file system.
+        symbolic: a symbolic link, which dies with ``source``; else a hard link, which doesn't. A file system without
+            links gets a copy.
+
+    Raises:
+        OSError: the folder can't be written.
+    """
+    source, target = Path(source), Path(target)
+    draft = target.with_name(_temporary_name())
+    try:
+        try:
+            if symbolic:
+                draft.symlink_to(os.path.relpath(source, target.parent))
+            else:
+                draft.hardlink_to(source)
+        except OSError:
+            shutil.copyfile(source, draft)
+        draft.replace(target)
+        _sync_folder(target.parent)
+    finally:
+        draft.unlink(missing_ok=True)  # a rename between two names of one file leaves both
+
+
 def _no_space(path: Path, needed: int, free: int) -> CheckpointError:
     older = "; the older file is untouched" if path.exists() else ""
     return CheckpointError(
         f"There is no space for the checkpoint {str(path)!r}{older}",
         value=f"{free / 1e6:.1f} MB free",
-        valid=f"about {needed / 1e6:.1f} MB",
+        valid=f"at least {needed / 1e6:.1f} MB",
         advice="Free some space, lower ModelCheckpoint's save_top_k, or point dirpath at another disk.",
     )
 

@@ -191,3 +191,7 @@ class Callback:
 
     def on_load_checkpoint(self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]) -> None:
         """``checkpoint`` was read, and the module's weights are not restored yet."""
+
+
+class Checkpoint(Callback):
+    """Base of the callbacks that write checkpoints; they run after all other callbacks."""
