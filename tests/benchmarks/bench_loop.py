@@ -3,7 +3,7 @@
 It must not know how either trains; each side is a process of its own that pairs itself with the loop by hand.
 
 Rounds are interleaved between the sides and only one works at a time. Both believe to be in a terminal, so both draw
-their bar. "All on" is the Trainer as it comes (run record, logger, bar, checkpoint) with one ``self.log`` in every step.
+their bar. "All on" is the Trainer as it comes (run record, logger, bar, checkpoint) with a ``self.log`` in every step.
 What a library does by the clock, such as drawing, falls into half as many steps here, because the loop by hand takes
 its share of the time: that counts against ours as against the peer's.
 """

@@ -2,7 +2,7 @@
 
 It must not know of the other side. It runs in the environment of the library that it trains with.
 
-Use: ``python -m tests.benchmarks.loop_side RESULTS_FD``; requests ``{"variant": …, "count": …}`` come on standard input.
+Use: ``python -m tests.benchmarks.loop_side RESULTS_FD``; requests ``{"variant": …, "count": …}`` come on stdin.
 """
 
 from __future__ import annotations
