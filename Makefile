@@ -17,7 +17,7 @@ STAMPS := .venv/.stamps
 LABEXTENSION := lit_studio/labextension/package.json
 NODE_MODULES := labextension/node_modules/.yarn-state.yml
 LABEXTENSION_SOURCES := $(shell find labextension/src labextension/style labextension/schema labextension/stubs -type f -not -name '*.test.ts*') \
-  $(filter-out labextension/package.json,$(wildcard labextension/*.json labextension/*.mjs labextension/*.js))
+  $(filter-out labextension/package.json,$(wildcard labextension/*.json labextension/*.mjs labextension/build/*.mjs))
 
 export PATH := $(BIN):$(PATH)
 export VIRTUAL_ENV := $(ROOT)/.venv

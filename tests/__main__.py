@@ -63,7 +63,13 @@ def run(name: str, command: list[str], folder: Path, home: Path) -> Result:
     began, closing_line = time.monotonic(), ""
     environment = {**os.environ, "LIT_STUDIO_HOME": str(home), "PYTHONUNBUFFERED": "1"}
     with subprocess.Popen(
-        command, cwd=folder, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, errors="replace"
+        command,
+        cwd=folder,
+        env=environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        errors="replace",
     ) as process:
         assert process.stdout is not None
         for line in process.stdout:
