@@ -55,12 +55,12 @@ class Page:
 
 
 def opening(markdown: str) -> tuple[str, str]:
-    """The heading of a text and the first plain line after it."""
+    """The heading of a text and the first sentence after it; lines too short to be one are passed over."""
     lines = [line.strip() for line in markdown.splitlines()]
     heading = next((i for i, line in enumerate(lines) if line.startswith("# ")), None)
     if heading is None:
         return "", ""
-    plain = (line for line in lines[heading + 1 :] if line and line[0] not in "#|!<`-")
+    plain = (line for line in lines[heading + 1 :] if len(line) > 40 and line[0] not in "#|!<`-")
     return lines[heading].removeprefix("# "), next(plain, "")
 
 
