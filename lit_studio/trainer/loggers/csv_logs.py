@@ -1,0 +1,194 @@
+"""The logger that writes ``metrics.csv`` and ``hparams.yaml``.
+
+It must not know the run's own record, which is written whether or not this logger is there.
+"""
+
+from __future__ import annotations
+
+import csv
+import os
+from argparse import Namespace
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from lit_studio.base.errors import InvalidValueError
+from lit_studio.trainer.loggers.base import Logger, params_to_dict, rank_zero_experiment
+from lit_studio.trainer.loggers.folders import number, reserve_version, version_folder, with_prefix, write_hparams
+
+_FIRST = ("epoch", "step")
+
+
+class ExperimentWriter:
+    """The two files of one version.
+
+    Rows are kept in memory until :meth:`save`, which appends them. Only when a metric appears that has no column yet
+    is the file written anew (whole or not at all) with one more column. Rows that an older run left in the same
+    folder are kept.
+
+    Args:
+        log_dir: the version's folder, made if missing.
+    """
+
+    NAME_HPARAMS_FILE = "hparams.yaml"
+    NAME_METRICS_FILE = "metrics.csv"
+
+    def __init__(self, log_dir: str | Path):
+        self.log_dir = str(log_dir)
+        Path(log_dir).mkdir(parents=True, exist_ok=True)
+        self.metrics_file_path = str(Path(log_dir) / self.NAME_METRICS_FILE)
+        self.metrics: list[dict[str, float]] = []
+        self.hparams: dict[str, Any] = {}
+        self._columns = self._columns_on_disk()
+        self._rows = 0
+        self._hparams_written: dict[str, Any] | None = None
+
+    def log_hparams(self, params: dict[str, Any]) -> None:
+        """Add hyper-parameters."""
+        self.hparams.update(params)
+
+    def log_metrics(self, metrics_dict: Mapping[str, Any], step: int | None = None) -> None:
+        """Add a row; without a ``step`` it gets the number of the rows before it."""
+        row = {name: number(value) for name, value in metrics_dict.items()}
+        row["step"] = self._rows if step is None else step
+        self._rows += 1
+        self.metrics.append(row)
+
+    def save(self) -> None:
+        """Write what is in memory."""
+        if self._hparams_written != self.hparams:
+            write_hparams(Path(self.log_dir), self.hparams)
+            self._hparams_written = dict(self.hparams)
+        if not self.metrics:
+            return
+        fresh = dict.fromkeys(name for row in self.metrics for name in row if name not in self._columns)
+        if fresh:
+            columns = [*self._columns, *fresh]
+            self._write_anew(sorted(columns, key=lambda name: _FIRST.index(name) if name in _FIRST else len(_FIRST)))
+        else:
+            self._append()
+        self.metrics = []
+
+    def _append(self) -> None:
+        with Path(self.metrics_file_path).open("a", newline="", encoding="utf-8") as file:
+            csv.DictWriter(file, self._columns, restval="").writerows(self.metrics)
+
+    def _write_anew(self, columns: list[str]) -> None:
+        path = Path(self.metrics_file_path)
+        draft = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+        try:
+            with draft.open("w", newline="", encoding="utf-8") as file:
+                writer = csv.DictWriter(file, columns, restval="")
+                writer.writeheader()
+                if self._columns:
+                    with path.open(newline="", encoding="utf-8") as older:
+                        for row in csv.DictReader(older):
+                            row.pop(None, None)  # type: ignore[call-overload]  # cells beyond the header
+                            writer.writerow({name: value or "" for name, value in row.items()})
+                writer.writerows(self.metrics)
+            draft.replace(path)
+        finally:
+            draft.unlink(missing_ok=True)
+        self._columns = columns
+
+    def _columns_on_disk(self) -> list[str]:
+        try:
+            with Path(self.metrics_file_path).open(newline="", encoding="utf-8") as file:
+                return next(csv.reader(file), [])
+        except FileNotFoundError:
+            return []
+
+
+class CSVLogger(Logger):
+    """Writes ``<save_dir>/<name>/version_<N>/metrics.csv`` and ``hparams.yaml`` beside it.
+
+    Args:
+        save_dir: where experiments are kept.
+        name: the experiment's folder; None or empty puts versions into ``save_dir`` itself.
+        version: a number or a folder's name; None takes the next free number when it is first asked for, and makes
+            its folder then, so that no other process gets it.
+        prefix: put before each metric's name with ``-``.
+        flush_logs_every_n_steps: rows are written whenever so many steps have passed since the last time (and
+            whenever the Trainer saves).
+
+    Raises:
+        InvalidValueError: ``flush_logs_every_n_steps`` is below 1.
+    """
+
+    LOGGER_JOIN_CHAR = "-"
+
+    def __init__(
+        self,
+        save_dir: str | Path,
+        name: str | None = "lightning_logs",
+        version: int | str | None = None,
+        prefix: str = "",
+        flush_logs_every_n_steps: int = 100,
+    ):
+        if flush_logs_every_n_steps < 1:
+            raise InvalidValueError(
+                "flush_logs_every_n_steps is too small", value=flush_logs_every_n_steps, valid="≥ 1"
+            )
+        self._save_dir = os.fspath(save_dir)
+        self._name = name or ""
+        self._version = version
+        self._prefix = prefix
+        self._flush_every = flush_logs_every_n_steps
+        self._flushed = 0
+        self._experiment: ExperimentWriter | None = None
+
+    @property
+    def name(self) -> str:
+        """The experiment's folder."""
+        return self._name
+
+    @property
+    def version(self) -> int | str:
+        """The version, reserved when first asked for."""
+        if self._version is None:
+            self._version = reserve_version(Path(self.root_dir))
+        return self._version
+
+    @property
+    def save_dir(self) -> str:
+        """Where experiments are kept."""
+        return self._save_dir
+
+    @property
+    def root_dir(self) -> str:
+        """The folder of all versions."""
+        return str(Path(self._save_dir) / self._name)
+
+    @property
+    def log_dir(self) -> str:
+        """The folder of this version."""
+        version = self.version
+        return str(version_folder(Path(self.root_dir), version))
+
+    @property
+    @rank_zero_experiment
+    def experiment(self) -> ExperimentWriter:
+        """The writer of the two files."""
+        if self._experiment is None:
+            self._experiment = ExperimentWriter(self.log_dir)
+        return self._experiment
+
+    def log_hyperparams(self, params: dict[str, Any] | Namespace, *args: Any, **kwargs: Any) -> None:
+        """Keep hyper-parameters for ``hparams.yaml``."""
+        self.experiment.log_hparams(params_to_dict(params))
+
+    def log_metrics(self, metrics: Mapping[str, Any], step: int | None = None) -> None:
+        """Add a row of ``metrics``."""
+        self.experiment.log_metrics(with_prefix(metrics, self._prefix, self.LOGGER_JOIN_CHAR), step)
+        if step is not None and (step + 1) // self._flush_every != self._flushed:
+            self._flushed = (step + 1) // self._flush_every
+            self.experiment.save()
+
+    def save(self) -> None:
+        """Write both files."""
+        self.experiment.save()
+
+    def finalize(self, status: str) -> None:
+        """Write both files, if anything was ever logged."""
+        if self._experiment is not None:
+            self.save()
