@@ -194,7 +194,7 @@ export class Api {
 async function failure(response: Response): Promise<ApiError> {
   let body: { message?: string; advice?: string; reason?: string } = {};
   try {
-    body = await response.json();
+    body = (await response.json()) as typeof body;
   } catch {
     // No JSON: the status line has to do.
   }

@@ -12,7 +12,7 @@ import { stopIcon } from '@jupyterlab/ui-components';
 import type { ReadonlyPartialJSONObject } from '@lumino/coreutils';
 import { ApiError, CommandName, IKernel, IRun } from './api';
 import { basename, isActive, isNotebook } from './format';
-import { pauseIcon, studioIcon } from './icons';
+import { pauseIcon, studioColourIcon, studioIcon } from './icons';
 import { cellOfRun, panelOf, scrollToCell } from './notebook/cells';
 import type { RunningCells } from './notebook/running';
 import { CommandIDs, IStudioModel } from './tokens';
@@ -213,10 +213,7 @@ async function confirmShutdown({ studio, trans }: ICommandContext, kernel: IKern
     body: run
       ? trans.__('%1 is still training and ends here without a last checkpoint. All variables are lost.', run.name)
       : trans.__('All its variables are lost. The notebook itself stays as it is.'),
-    buttons: [
-      Dialog.cancelButton({ label: trans.__('Cancel') }),
-      Dialog.warnButton({ label: trans.__('Shut Down') })
-    ]
+    buttons: [Dialog.cancelButton({ label: trans.__('Cancel') }), Dialog.warnButton({ label: trans.__('Shut Down') })]
   });
   return answer.button.accept;
 }
@@ -256,9 +253,9 @@ function addPlaceCommands(context: ICommandContext): void {
     label: args =>
       args.isPalette
         ? trans.__('Lit Studio: Open the Quickstart')
-        : trans.__('Quickstart: train digits, 40 s, no GPU'),
+        : trans.__('Quickstart: train digits, 40\u00a0s, no GPU'),
     caption: trans.__('Copy the quickstart notebook into this folder and open it'),
-    icon: args => (args.isPalette ? undefined : studioIcon),
+    icon: args => (args.isPalette ? undefined : studioColourIcon),
     execute: async args => {
       const directory = typeof args.cwd === 'string' ? args.cwd : (browser?.model.path ?? '');
       try {
@@ -276,7 +273,10 @@ function addPlaceCommands(context: ICommandContext): void {
     caption: trans.__('Go to the run’s folder in the file browser'),
     isEnabled: args => !!browser && !!targetRun(context, args)?.directory,
     execute: args =>
-      app.commands.execute('filebrowser:open-path', { path: targetRun(context, args)?.directory, dontShowBrowser: false })
+      app.commands.execute('filebrowser:open-path', {
+        path: targetRun(context, args)?.directory,
+        dontShowBrowser: false
+      })
   });
   app.commands.addCommand(CommandIDs.desktopNotes, {
     label: args => label(trans, args, trans.__('Allow Desktop Notifications')),

@@ -4,7 +4,7 @@
  */
 import type { JupyterFrontEnd, JupyterFrontEndPlugin } from '@jupyterlab/application';
 import { ILayoutRestorer } from '@jupyterlab/application';
-import { ICommandPalette, IToolbarWidgetRegistry } from '@jupyterlab/apputils';
+import { ICommandPalette, IToolbarWidgetRegistry, Notification } from '@jupyterlab/apputils';
 import { IDefaultFileBrowser } from '@jupyterlab/filebrowser';
 import { ILauncher } from '@jupyterlab/launcher';
 import { INotebookTracker, NotebookPanel } from '@jupyterlab/notebook';
@@ -48,7 +48,9 @@ const studio: JupyterFrontEndPlugin<IStudioModel> = {
       apply();
     };
     if (registry) {
-      read(registry).catch(reason => console.warn('Lit Studio uses its default settings:', reason));
+      read(registry).catch((reason: unknown) => {
+        Notification.warning(`Lit Studio uses its default settings: ${String(reason)}`);
+      });
     }
     return model;
   }
@@ -71,7 +73,16 @@ const commands: JupyterFrontEndPlugin<RunningCells> = {
     translator: ITranslator | null
   ): RunningCells => {
     const running = new RunningCells(tracker, model);
-    addCommands({ app, studio: model, tracker, running, palette, browser, panelId: PANEL_ID, trans: words(translator) });
+    addCommands({
+      app,
+      studio: model,
+      tracker,
+      running,
+      palette,
+      browser,
+      panelId: PANEL_ID,
+      trans: words(translator)
+    });
     return running;
   }
 };
@@ -175,5 +186,5 @@ const notes: JupyterFrontEndPlugin<void> = {
 export { ILitStudio } from './tokens';
 export type { IStudioModel } from './tokens';
 
-const plugins: JupyterFrontEndPlugin<any>[] = [studio, commands, panel, toolbar, statusBar, launcher, notes];
+const plugins: JupyterFrontEndPlugin<unknown>[] = [studio, commands, panel, toolbar, statusBar, launcher, notes];
 export default plugins;

@@ -8,20 +8,20 @@ import type { ISignal } from '@lumino/signaling';
 import type { Api, ApiError, CommandName, IRun, IStudio } from './api';
 
 /** Ids of the commands, all under one prefix. */
-export namespace CommandIDs {
-  export const togglePanel = 'lit-studio:toggle-panel';
-  export const pauseResume = 'lit-studio:pause-resume';
-  export const stop = 'lit-studio:stop';
-  export const save = 'lit-studio:save-checkpoint';
-  export const reveal = 'lit-studio:reveal-run';
-  export const runningCell = 'lit-studio:go-to-running-cell';
-  export const quickstart = 'lit-studio:quickstart';
-  export const desktopNotes = 'lit-studio:allow-desktop-notifications';
-  export const openFolder = 'lit-studio:open-run-folder';
-  export const openNotebook = 'lit-studio:open-notebook';
-  export const interruptKernel = 'lit-studio:interrupt-kernel';
-  export const shutdownKernel = 'lit-studio:shut-down-kernel';
-}
+export const CommandIDs = {
+  togglePanel: 'lit-studio:toggle-panel',
+  pauseResume: 'lit-studio:pause-resume',
+  stop: 'lit-studio:stop',
+  save: 'lit-studio:save-checkpoint',
+  reveal: 'lit-studio:reveal-run',
+  runningCell: 'lit-studio:go-to-running-cell',
+  quickstart: 'lit-studio:quickstart',
+  desktopNotes: 'lit-studio:allow-desktop-notifications',
+  openFolder: 'lit-studio:open-run-folder',
+  openNotebook: 'lit-studio:open-notebook',
+  interruptKernel: 'lit-studio:interrupt-kernel',
+  shutdownKernel: 'lit-studio:shut-down-kernel'
+} as const;
 
 /** What a person may set, with the values in use. */
 export interface IStudioOptions {

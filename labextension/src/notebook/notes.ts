@@ -18,7 +18,7 @@ export class RunNotes {
     studio.runEnded.connect(this._onEnded, this);
   }
 
-  private _onEnded(_: IStudioModel, { run }: IRunEnd): void {
+  private readonly _onEnded = (_: IStudioModel, { run }: IRunEnd): void => {
     const { notifications, notifyAfter } = this.studio.options;
     const took = run.status.updated - run.status.started;
     if (!notifications || took < notifyAfter) {
@@ -39,7 +39,7 @@ export class RunNotes {
         note.close();
       };
     }
-  }
+  };
 
   /** The desktop is offered once a note has shown what it would be for. */
   private _offer(): Notification.IAction[] {

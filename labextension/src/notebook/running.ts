@@ -74,7 +74,7 @@ export class RunningCells {
     return found;
   }
 
-  private _onScheduled(_: unknown, args: { notebook: Notebook; cell: Cell }): void {
+  private readonly _onScheduled = (_: unknown, args: { notebook: Notebook; cell: Cell }): void => {
     const queue = this._queues.get(args.notebook) ?? { cells: [], since: 0, count: null };
     if (queue.cells.length === 0) {
       queue.since = Date.now();
@@ -83,9 +83,9 @@ export class RunningCells {
     queue.cells.push(args.cell);
     this._queues.set(args.notebook, queue);
     this._changed.emit();
-  }
+  };
 
-  private _onExecuted(_: unknown, args: { notebook: Notebook; cell: Cell }): void {
+  private readonly _onExecuted = (_: unknown, args: { notebook: Notebook; cell: Cell }): void => {
     const queue = this._queues.get(args.notebook);
     if (!queue) {
       return;
@@ -100,7 +100,7 @@ export class RunningCells {
       this._queues.delete(args.notebook);
     }
     this._changed.emit();
-  }
+  };
 
   private _follow(panel: NotebookPanel): void {
     const notebook = panel.content;

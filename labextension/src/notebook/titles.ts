@@ -7,7 +7,7 @@ import type { IRun } from '../api';
 import { isNotebook, percent, progress } from '../format';
 import type { IRunEnd, IStudioModel } from '../tokens';
 
-/** Shown on the tab by the style sheet (`data-lit-studio`). */
+/** Tells the style sheet that a tab carries a mark (`data-lit-studio`). */
 const KEY = 'lit-studio';
 const SEPARATOR = ' · ';
 
@@ -19,7 +19,7 @@ export class RunTitles {
     studio.changed.connect(this._update, this);
     studio.runEnded.connect(this._onEnded, this);
     tracker.currentChanged.connect(this._onVisit, this);
-    document.addEventListener('visibilitychange', () => this._onVisit());
+    document.addEventListener('visibilitychange', this._onVisit);
     const title = document.querySelector('title');
     if (title) {
       // JupyterLab writes the title anew whenever another tab comes to the front.
@@ -27,7 +27,7 @@ export class RunTitles {
     }
   }
 
-  private _update(): void {
+  private readonly _update = (): void => {
     const wanted = this.studio.options.tabTitle;
     let front = '';
     this.tracker.forEach(panel => {
@@ -43,37 +43,40 @@ export class RunTitles {
     });
     this._prefix = front;
     this._writeDocumentTitle();
-  }
+  };
 
-  private _onEnded(_: IStudioModel, { run }: IRunEnd): void {
+  private readonly _onEnded = (_: IStudioModel, { run }: IRunEnd): void => {
     const panel = this.tracker.find(each => isNotebook(run.notebook, each.context.path));
     if (panel && !this._seen(panel)) {
       this._ended.set(panel, run.status.state === 'failed' || run.status.state === 'lost' ? '✗' : '✓');
       this._update();
     }
-  }
+  };
 
-  private _onVisit(): void {
+  private readonly _onVisit = (): void => {
     const panel = this.tracker.currentWidget;
     if (panel && this._seen(panel)) {
       this._ended.delete(panel);
     }
     this._update();
-  }
+  };
 
   private _seen(panel: NotebookPanel): boolean {
     return !document.hidden && panel.isVisible;
   }
 
   private _mark(panel: NotebookPanel, mark: string): void {
-    const { [KEY]: old, ...rest } = panel.title.dataset as Record<string, string>;
-    if ((old ?? '') !== mark) {
-      panel.title.dataset = mark ? { ...rest, [KEY]: mark } : rest;
+    if (panel.title.iconLabel !== mark) {
+      const others = Object.entries(panel.title.dataset).filter(([key]) => key !== KEY);
+      panel.title.dataset = Object.fromEntries(mark ? [...others, [KEY, '']] : others);
+      panel.title.iconLabel = mark;
     }
   }
 
   private _writeDocumentTitle(): void {
-    const plain = document.title.startsWith(this._written) ? document.title.slice(this._written.length) : document.title;
+    const plain = document.title.startsWith(this._written)
+      ? document.title.slice(this._written.length)
+      : document.title;
     const wanted = this._prefix ? this._prefix + SEPARATOR : '';
     if (document.title !== wanted + plain) {
       this._written = wanted;

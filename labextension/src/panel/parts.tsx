@@ -169,11 +169,18 @@ export function StateGlyph(props: { state: RunState }): JSX.Element {
 const WIDTH = 100;
 const HEIGHT = 32;
 
-/** The course of one metric, newest right; the frame stretches, the line keeps its thickness. */
-export function Sparkline(props: { values: (number | null)[]; live: boolean }): JSX.Element | null {
+/**
+ * The course of one metric, newest right; the frame stretches, the line keeps its thickness.
+ * Its children are laid over the corner that the curve leaves free.
+ */
+export function Sparkline(props: {
+  values: (number | null)[];
+  live: boolean;
+  children?: ReactNode;
+}): JSX.Element | null {
   const finite = props.values.filter((v): v is number => typeof v === 'number' && Number.isFinite(v));
   if (finite.length < 2) {
-    return null;
+    return <div className="lit-Sparkline lit-mod-empty lit-mod-rising">{props.children}</div>;
   }
   const low = Math.min(...finite);
   const span = Math.max(...finite) - low || 1;
@@ -183,13 +190,15 @@ export function Sparkline(props: { values: (number | null)[]; live: boolean }): 
   ]);
   const line = points.map(([x, y]) => `${x.toFixed(1)} ${y.toFixed(1)}`).join(' L');
   const last = points[points.length - 1];
+  const rising = finite[finite.length - 1] > finite[0];
   return (
-    <div className="lit-Sparkline" aria-hidden="true">
-      <svg viewBox={`0 0 ${WIDTH} ${HEIGHT}`} preserveAspectRatio="none">
+    <div className={`lit-Sparkline ${rising ? 'lit-mod-rising' : ''}`}>
+      <svg aria-hidden="true" viewBox={`0 0 ${WIDTH} ${HEIGHT}`} preserveAspectRatio="none">
         <path className="lit-Sparkline-area" d={`M${line} L${WIDTH} ${HEIGHT} L0 ${HEIGHT}Z`} />
         <path className="lit-Sparkline-line" d={`M${line}`} vectorEffect="non-scaling-stroke" />
       </svg>
       {props.live ? <i style={{ top: `${(last[1] / HEIGHT) * 100}%` }} /> : null}
+      {props.children}
     </div>
   );
 }

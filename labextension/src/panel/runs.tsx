@@ -77,12 +77,11 @@ function ActiveRun(props: IRunsProps & { run: IRun }): JSX.Element {
   const { run, commands, trans } = props;
   const { status } = run;
   const act = (command: string) => () => void commands.execute(command, { run: run.id });
-  const paused = status.state === 'paused';
-  const waiting = props.pending(run.id);
   const share = progress(status);
   const done = share === null ? '' : percent(share);
   const left = timeLeft(status);
-  const state = pendingWord(waiting, trans) || (paused ? trans.__('paused') : place(status));
+  const paused = status.state === 'paused';
+  const state = pendingWord(props.pending(run.id), trans) || (paused ? trans.__('paused') : place(status));
   const best = headline(run);
   const where = basename(run.notebook) || trans.__('script');
   return (
@@ -99,42 +98,62 @@ function ActiveRun(props: IRunsProps & { run: IRun }): JSX.Element {
         <StateGlyph state={status.state} />
         <span className="lit-Row-name">{run.name}</span>
         <span className="lit-Run-where">{where}</span>
-        <span className="lit-Run-acts">
-          <RowButton
-            icon={paused ? runIcon : pauseIcon}
-            label={paused ? trans.__('Resume %1', run.name) : trans.__('Pause %1', run.name)}
-            disabled={waiting === 'pause' || waiting === 'resume' || waiting === 'stop'}
-            onClick={act(CommandIDs.pauseResume)}
-          />
-          <RowButton
-            icon={stopIcon}
-            label={trans.__('Stop %1', run.name)}
-            disabled={waiting === 'stop'}
-            onClick={act(CommandIDs.stop)}
-          />
-        </span>
+        <Steering {...props} />
       </div>
-      <Sparkline values={run.sparkline ?? []} live={!paused} />
-      <div
-        className={`lit-Bar lit-Run-bar ${share === null ? 'lit-mod-unknown' : ''}`}
-        role="progressbar"
-        aria-label={trans.__('Progress of %1', run.name)}
-        aria-valuemin={0}
-        aria-valuemax={100}
-        aria-valuenow={share === null ? undefined : Math.floor(share * 100)}
-      >
-        <span style={{ width: share === null ? undefined : `${share * 100}%` }} />
-      </div>
-      <div className="lit-Run-facts">
-        <span className="lit-Run-percent">{done}</span>
-        <span className="lit-Run-state">{[state, left && trans.__('%1 left', left)].filter(Boolean).join(' · ')}</span>
+      <Sparkline values={run.sparkline ?? []} live={!paused}>
         {best ? (
           <span className="lit-Run-metric" title={best[0]}>
             <span>{best[0]}</span> <b>{metric(best[1])}</b>
           </span>
         ) : null}
+      </Sparkline>
+      <ProgressBar share={share} label={trans.__('Progress of %1', run.name)} />
+      <div className="lit-Run-facts">
+        <span className="lit-Run-percent">{done}</span>
+        <span className="lit-Run-state">{[state, left && trans.__('%1 left', left)].filter(Boolean).join(' · ')}</span>
       </div>
     </Row>
+  );
+}
+
+/** Pause or Resume, and Stop; out of use while an earlier request waits to take effect. */
+function Steering(props: IRunsProps & { run: IRun }): JSX.Element {
+  const { run, commands, trans } = props;
+  const act = (command: string) => () => void commands.execute(command, { run: run.id });
+  const paused = run.status.state === 'paused';
+  const waiting = props.pending(run.id);
+  return (
+    <span className="lit-Run-acts">
+      <RowButton
+        icon={paused ? runIcon : pauseIcon}
+        label={paused ? trans.__('Resume %1', run.name) : trans.__('Pause %1', run.name)}
+        disabled={waiting === 'pause' || waiting === 'resume' || waiting === 'stop'}
+        onClick={act(CommandIDs.pauseResume)}
+      />
+      <RowButton
+        icon={stopIcon}
+        label={trans.__('Stop %1', run.name)}
+        disabled={waiting === 'stop'}
+        onClick={act(CommandIDs.stop)}
+      />
+    </span>
+  );
+}
+
+/** `share` is 0 to 1; null, where the end is not known, moves to and fro. */
+function ProgressBar(props: { share: number | null; label: string }): JSX.Element {
+  const { share } = props;
+  return (
+    <div
+      className={`lit-Bar lit-Run-bar ${share === null ? 'lit-mod-unknown' : ''}`}
+      role="progressbar"
+      aria-label={props.label}
+      aria-valuemin={0}
+      aria-valuemax={100}
+      aria-valuenow={share === null ? undefined : Math.floor(share * 100)}
+    >
+      <span style={{ width: share === null ? undefined : `${share * 100}%` }} />
+    </div>
   );
 }
 
@@ -144,7 +163,7 @@ function EndedRun(props: IRunsProps & { run: IRun }): JSX.Element {
   const best = headline(run);
   const when = ago(props.now - (status.updated || run.created));
   const where = basename(run.notebook) || trans.__('script');
-  const facts = [where, status.state === 'finished' ? '' : stateWord(status.state), when].filter(Boolean);
+  const facts = [status.state === 'finished' ? '' : stateWord(status.state), when, where].filter(Boolean);
   return (
     <Row
       id={`run:${run.id}`}

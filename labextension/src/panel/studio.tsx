@@ -119,7 +119,9 @@ function FilterField(props: {
           event.preventDefault();
           event.stopPropagation();
           props.onChange('');
-          const rows = field.current?.closest('.lit-Studio')?.querySelector<HTMLElement>('[data-lit-row][tabindex="0"]');
+          const rows = field.current
+            ?.closest('.lit-Studio')
+            ?.querySelector<HTMLElement>('[data-lit-row][tabindex="0"]');
           rows?.focus();
         }
       }}

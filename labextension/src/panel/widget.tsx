@@ -29,39 +29,39 @@ export class StudioPanel extends ReactWidget {
     studio.changed.connect(this._onChanged, this);
   }
 
-  dispose(): void {
+  override dispose(): void {
     this._watch?.dispose();
     super.dispose();
   }
 
-  render(): JSX.Element {
+  override render(): JSX.Element {
     return <Studio studio={this.studio} commands={this.commands} trans={this.trans} />;
   }
 
-  protected onAfterShow(msg: Message): void {
+  protected override onAfterShow(msg: Message): void {
     super.onAfterShow(msg);
     this._watch ??= this.studio.watch();
     this.update();
   }
 
-  protected onAfterHide(msg: Message): void {
+  protected override onAfterHide(msg: Message): void {
     super.onAfterHide(msg);
     this._watch?.dispose();
     this._watch = null;
   }
 
   /** The filter is where one starts; Lumino has no focus of its own. */
-  protected onActivateRequest(msg: Message): void {
+  protected override onActivateRequest(msg: Message): void {
     super.onActivateRequest(msg);
     const first = this.node.querySelector<HTMLElement>('[data-lit-row][tabindex="0"]');
     (first ?? this.node.querySelector<HTMLElement>('.lit-Filter'))?.focus();
   }
 
-  private _onChanged(): void {
+  private readonly _onChanged = (): void => {
     if (this.isVisible) {
       this.update();
     }
-  }
+  };
 
   private _watch: IDisposable | null = null;
 }

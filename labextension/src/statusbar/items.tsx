@@ -29,7 +29,7 @@ abstract class StatusItem extends ReactWidget {
     return this._activeChanged;
   }
 
-  protected refresh(): void {
+  protected readonly refresh = (): void => {
     if (this.isDisposed) {
       return;
     }
@@ -40,7 +40,7 @@ abstract class StatusItem extends ReactWidget {
     if (this._was) {
       this.update();
     }
-  }
+  };
 
   private _was = false;
   private readonly _activeChanged = new Signal<this, void>(this);
@@ -77,7 +77,7 @@ export class RunItem extends StatusItem {
     const share = progress(run.status);
     const done = share === null ? place(run.status) : percent(share);
     const rest = run.status.state === 'paused' ? this.trans.__('paused') : timeLeft(run.status);
-    const more = others.length ? this.trans.__(' +%1', others.length) : '';
+    const more = others.length ? this.trans.__(' · %1 more', others.length) : '';
     return (
       <Item
         title={this.trans.__('%1 in %2: show Lit Studio', run.name, basename(run.notebook) || run.directory)}
@@ -126,13 +126,13 @@ export class CellItem extends StatusItem {
     );
   }
 
-  dispose(): void {
+  override dispose(): void {
     window.clearInterval(this._timer);
     super.dispose();
   }
 
   /** The clock ticks only while a cell runs. */
-  private _onChanged(): void {
+  private readonly _onChanged = (): void => {
     const any = this.running.first() !== null;
     if (any && !this._timer) {
       this._timer = window.setInterval(() => {
@@ -146,7 +146,7 @@ export class CellItem extends StatusItem {
       this._timer = 0;
     }
     this.refresh();
-  }
+  };
 
   private _timer = 0;
 }

@@ -4,9 +4,8 @@
  */
 import type { NotebookPanel } from '@jupyterlab/notebook';
 import type { TranslationBundle } from '@jupyterlab/translation';
-import { caretDownEmptyThinIcon, ReactWidget, ToolbarButtonComponent } from '@jupyterlab/ui-components';
+import { caretDownEmptyThinIcon, MenuSvg, ReactWidget, ToolbarButtonComponent } from '@jupyterlab/ui-components';
 import type { CommandRegistry } from '@lumino/commands';
-import { Menu } from '@lumino/widgets';
 import type { IRun } from '../api';
 import { percent, place, progress } from '../format';
 import { studioIcon } from '../icons';
@@ -59,7 +58,7 @@ export class RunButton extends ReactWidget {
   }
 
   private _open(run: IRun, button: HTMLElement): void {
-    const menu = new Menu({ commands: this.commands });
+    const menu = new MenuSvg({ commands: this.commands });
     menu.addClass('lit-RunMenu');
     const args = { run: run.id };
     menu.addItem({ command: CommandIDs.pauseResume, args });
@@ -81,9 +80,9 @@ export class RunButton extends ReactWidget {
     return this.studio.activeRunOf(this.panel.context.path);
   }
 
-  private _onChanged(): void {
+  private readonly _onChanged = (): void => {
     if (!this.isDisposed && this.isVisible) {
       this.update();
     }
-  }
+  };
 }
