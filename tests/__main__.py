@@ -39,11 +39,11 @@ def pytest_part(*folders: str) -> list[str]:
 
 def notebook_part(scratch: Path) -> list[str]:
     """nbval over copies of the notebooks, so that the runs they write don't land beside the sources."""
-    for folder in ("guide", "howto"):
-        ignored = shutil.ignore_patterns("lightning_logs", ".ipynb_checkpoints")
-        shutil.copytree(ROOT / "notebooks" / folder, scratch / folder, ignore=ignored)
+    ignored = shutil.ignore_patterns("lightning_logs", ".ipynb_checkpoints")
+    folders = [folder for folder in ("guide", "howto") if (ROOT / "notebooks" / folder).is_dir()]
+    copies = [shutil.copytree(ROOT / "notebooks" / folder, scratch / folder, ignore=ignored) for folder in folders]
     options = ["-c", str(ROOT / "pyproject.toml"), "--rootdir", str(scratch), "--nbval-lax", "--nbval-current-env"]
-    return [*PYTEST, *options, str(scratch / "guide"), str(scratch / "howto")]
+    return [*PYTEST, *options, *map(str, copies)]
 
 
 def parts(scratch: Path) -> dict[str, tuple[list[str], Path]]:
