@@ -92,11 +92,15 @@ class ExperimentWriter:
         self._columns = columns
 
     def _columns_on_disk(self) -> list[str]:
-        try:
-            with Path(self.metrics_file_path).open(newline="", encoding="utf-8") as file:
-                return next(csv.reader(file), [])
-        except FileNotFoundError:
+        path = Path(self.metrics_file_path)
+        if not path.exists() or path.stat().st_size == 0:
             return []
+        with path.open("rb+") as raw:
+            raw.seek(-1, os.SEEK_END)
+            if raw.read(1) != b"\n":  # a crash tore the last row: it must not swallow the next one
+                raw.write(b"\r\n")
+        with path.open(newline="", encoding="utf-8") as file:
+            return next(csv.reader(file), [])
 
 
 class CSVLogger(Logger):
