@@ -1,0 +1,65 @@
+"""A real Jupyter server with the extension, and runs under its root."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+
+import pytest
+from tornado.httpclient import HTTPClientError
+
+from lit_studio.base.events import MetricsLogged, Points, Progressed, RunEnded, RunStarted
+from lit_studio.base.runs import RunDirectory, RunRecorder
+
+pytest_plugins = ["pytest_jupyter.jupyter_server"]
+
+NOW = 1.7e9
+
+
+@pytest.fixture
+def jp_server_config():
+    return {"ServerApp": {"jpserver_extensions": {"lit_studio": True}}}
+
+
+@pytest.fixture
+def fetch(jp_fetch):
+    """``await fetch("runs/…", method=…)``: status and body (JSON where it is), whatever the status is."""
+
+    async def fetch(path: str, **options):
+        try:
+            response = await jp_fetch("lit-studio/api", path, **options)
+        except HTTPClientError as error:
+            response = error.response
+        kind = response.headers["Content-Type"]
+        return response.code, json.loads(response.body) if kind.startswith("application/json") else response.body
+
+    return fetch
+
+
+@pytest.fixture
+def root(jp_root_dir):
+    """The server's root directory."""
+    return jp_root_dir
+
+
+@pytest.fixture
+def write_run():
+    """Writes a run of some steps; it goes on running unless ``end`` says how it ended."""
+    recorders = []
+
+    def write(folder, end: str | None = None, steps: int = 100) -> RunDirectory:
+        run = RunDirectory.create(folder, {"torch": "2.13.0"})
+        recorder = RunRecorder(run)
+        recorders.append(recorder)
+        recorder.observe(RunStarted(NOW, "train", 2, -1))
+        values = [1 / (1 + step) for step in range(steps)]
+        recorder.observe(MetricsLogged(NOW + 1, 0, (Points("loss", range(steps), values, prog_bar=True),)))
+        recorder.observe(Progressed(NOW + 1, "train", steps, 0, steps, 200, planned_steps=400, active=1.0))
+        if end:
+            recorder.observe(RunEnded(NOW + 2, end, "train", steps, 0))
+        return run
+
+    yield write
+    for recorder in recorders:
+        with contextlib.suppress(OSError):
+            recorder.close()

@@ -1,0 +1,149 @@
+"""Nobody is answered without being logged in and allowed: every route that the extension registers is tried."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+
+import pytest
+import yaml
+from jupyter_server.auth import Authorizer
+from jupyter_server.utils import url_path_join
+from tornado.httpclient import AsyncHTTPClient, HTTPRequest
+from tornado.web import RequestHandler
+
+import lit_studio.extension
+from lit_studio.extension import LitStudioApp
+
+METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE")
+
+
+class Denying(Authorizer):
+    """Allows nothing of ours and remembers what it was asked."""
+
+    asked: list[tuple[str, str]] = []
+
+    def is_authorized(self, handler, user, action, resource):
+        Denying.asked.append((action, resource))
+        return resource != "lit-studio"
+
+
+def registered(serverapp) -> list[tuple[str, str, type[RequestHandler]]]:
+    """Method, path with a name in place of each group, and handler: from the web application, so nothing is missed."""
+    found = []
+    for rule in serverapp.web_app.wildcard_router.rules:
+        target, pattern = rule.target, getattr(rule.matcher, "regex", None)
+        is_ours = isinstance(target, type) and target.__module__.startswith("lit_studio.")
+        if not is_ours and (pattern is None or "lit-studio" not in pattern.pattern):
+            continue
+        path = re.sub(r"\(\?P<\w+>[^)]*\)|\([^)]*\)", "0123abcd", pattern.pattern).rstrip("$")
+        found += [
+            (method, path, target)
+            for method in METHODS
+            if getattr(target, method.lower()) is not getattr(RequestHandler, method.lower())
+        ]
+    return found
+
+
+async def request(url, method, **headers):
+    body = {} if method in ("GET", "HEAD", "DELETE") else {"body": "{}"}
+    return await AsyncHTTPClient().fetch(HTTPRequest(url, method=method, headers=headers, **body), raise_error=False)
+
+
+@pytest.fixture
+def server_url(jp_http_port):
+    return f"http://127.0.0.1:{jp_http_port}"
+
+
+def test_the_routes_are_found(jp_serverapp):
+    routes = {(method, path.split("/api/")[1]) for method, path, _ in registered(jp_serverapp)}
+    assert routes == {
+        ("GET", "info"),
+        ("GET", "studio"),
+        ("GET", "runs/0123abcd"),
+        ("GET", "runs/0123abcd/packet"),
+        ("POST", "runs/0123abcd/commands"),
+        ("POST", "guide/0123abcd"),
+    }
+
+
+async def test_no_route_answers_without_a_token(jp_serverapp, server_url):
+    for method, path, _ in registered(jp_serverapp):
+        for headers in ({}, {"Authorization": "token wrong"}):
+            response = await request(server_url + path, method, **headers)
+            assert response.code == 403, (method, path)
+            assert set(json.loads(response.body)) <= {"message", "reason"}, (method, path)
+
+
+async def test_a_handler_planted_without_authentication_is_caught(jp_serverapp, server_url):
+    """The test above fails for it: a check that can't fail proves nothing."""
+    from jupyter_server.base.handlers import APIHandler
+
+    class Planted(APIHandler):
+        def get(self):
+            self.finish("{}")
+
+    Planted.__module__ = "lit_studio.extension.planted"
+    base = jp_serverapp.web_app.settings["base_url"]
+    jp_serverapp.web_app.add_handlers(".*$", [(url_path_join(base, "lit-studio/api/planted"), Planted)])
+    answers = {path: (await request(server_url + path, method)).code for method, path, _ in registered(jp_serverapp)}
+    assert [path for path, code in answers.items() if code != 403] == [url_path_join(base, "lit-studio/api/planted")]
+
+
+class TestDenied:
+    @pytest.fixture
+    def jp_server_config(self):
+        return {"ServerApp": {"jpserver_extensions": {"lit_studio": True}, "authorizer_class": Denying}}
+
+    async def test_the_authorizer_is_asked_about_every_route(self, jp_serverapp, server_url, jp_auth_header):
+        document = yaml.safe_load(Path(lit_studio.extension.__file__).with_name("openapi.yaml").read_text())
+        expected = {
+            (method.upper(), re.sub(r"{\w+}", "0123abcd", path)): operation["x-action"]
+            for path, item in document["paths"].items()
+            for method, operation in item.items()
+            if isinstance(operation, dict)
+        }
+        for method, path, _ in registered(jp_serverapp):
+            Denying.asked.clear()
+            response = await request(server_url + path, method, **jp_auth_header)
+            assert response.code == 403, (method, path)
+            assert Denying.asked == [(expected[method, "/" + path.split("/api/")[1]], "lit-studio")], path
+
+
+async def test_a_cookie_without_xsrf_may_not_post(jp_serverapp, server_url, jp_auth_header):
+    base = server_url + jp_serverapp.base_url
+    login = await AsyncHTTPClient().fetch(
+        HTTPRequest(f"{base}login?token={jp_serverapp.identity_provider.token}", follow_redirects=False),
+        raise_error=False,
+    )
+    cookies = [cookie.split(";")[0] for cookie in login.headers.get_list("Set-Cookie")]
+    assert any(cookie.startswith("username-") for cookie in cookies), "the log-in gives a cookie"
+    cookie = "; ".join(cookies)
+    page = await request(f"{base}lit-studio/api/info", "GET", Cookie=cookie, Referer=base)
+    assert page.code == 200, "the cookie alone lets one read"
+    posts = [path for method, path, _ in registered(jp_serverapp) if method != "GET"]
+    assert posts
+    for path in posts:
+        response = await request(server_url + path, "POST", Cookie=cookie)
+        assert response.code == 403, path
+        assert "_xsrf" in json.loads(response.body)["message"]
+        xsrf = next(c.partition("=")[2] for c in cookies if c.startswith("_xsrf="))
+        response = await request(server_url + path, "POST", Cookie=cookie, **{"X-XSRFToken": xsrf})
+        assert response.code in (400, 404), "with it the question itself is judged"
+
+
+def test_the_document_describes_exactly_the_routes(jp_serverapp):
+    document = yaml.safe_load(Path(lit_studio.extension.__file__).with_name("openapi.yaml").read_text())
+    described = {
+        (method.upper(), re.sub(r"{\w+}", "0123abcd", path))
+        for path, item in document["paths"].items()
+        for method in item
+        if method != "parameters"
+    }
+    assert described == {(method, "/" + path.split("/api/")[1]) for method, path, _ in registered(jp_serverapp)}
+
+
+def test_every_option_says_what_it_does():
+    for name, trait in LitStudioApp.class_own_traits(config=True).items():
+        assert len(trait.help) > 30, name
