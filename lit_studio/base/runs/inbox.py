@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import contextlib
 import json
-import math
 import os
+import sys
 import time
 import uuid
 from dataclasses import dataclass, field
@@ -44,14 +44,22 @@ class Command:
     def __post_init__(self) -> None:
         if self.name not in COMMANDS:
             raise InvalidValueError("No such command", value=self.name, valid=", ".join(COMMANDS))
+        unknown = set(self.arguments) - ({"value", "group"} if self.name == "set_lr" else set())
+        if unknown:
+            valid = "value and, optionally, group" if self.name == "set_lr" else "none"
+            raise InvalidValueError(f"{self.name} has no such argument", value=sorted(map(str, unknown)), valid=valid)
         if self.name == "set_lr":
-            value = self.arguments.get("value")
-            if (
-                isinstance(value, bool)
-                or not isinstance(value, int | float)
-                or not (math.isfinite(value) and value >= 0)
-            ):
-                raise InvalidValueError("A learning rate must be a finite number ≥ 0", value=value, valid="e.g. 0.001")
+            _check_learning_rate(self.arguments.get("value"))
+            group = self.arguments.get("group", 0)
+            if isinstance(group, bool) or not isinstance(group, int) or group < 0:
+                raise InvalidValueError("A parameter group is a number from 0", value=group, valid="e.g. 0")
+
+
+def _check_learning_rate(value: Any) -> None:
+    is_number = isinstance(value, int | float) and not isinstance(value, bool)
+    # Compared rather than converted: an int may be too large for a float.
+    if not is_number or not 0 <= value <= sys.float_info.max:
+        raise InvalidValueError("A learning rate must be a finite number ≥ 0", value=value, valid="e.g. 0.001")
 
 
 def send_command(inbox: Path, command: Command) -> str:

@@ -239,6 +239,20 @@ class TestInbox:
         with pytest.raises(InvalidValueError, match="learning rate"):
             Command("set_lr", {"value": value})
 
+    @pytest.mark.parametrize(
+        ("name", "arguments"),
+        [
+            ("set_lr", {"value": 10**400}),
+            ("set_lr", {"value": 0.1, "group": -1}),
+            ("set_lr", {"value": 0.1, "group": "0"}),
+            ("set_lr", {"value": 0.1, "momentum": 0.9}),
+            ("pause", {"value": 0.1}),
+        ],
+    )
+    def test_arguments_that_a_command_does_not_have_are_refused(self, name, arguments):
+        with pytest.raises(InvalidValueError):
+            Command(name, arguments)
+
     def test_a_removed_inbox_is_quiet(self, tmp_path):
         inbox = Inbox(tmp_path / "inbox")
         (tmp_path / "inbox").rmdir()
