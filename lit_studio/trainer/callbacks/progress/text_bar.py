@@ -72,7 +72,7 @@ class TQDMProgressBar(PassBar):
         outer = not self._passes and done.kind != "sanity_check"
         if self._file is not None and not self._file.isatty():
             if outer:
-                print(quiet_line(done, metrics, now), file=self._file, flush=True)  # noqa: T201 - that is its job
+                print(quiet_line(done, metrics, now), file=self._file, flush=True)
             return
         self._ended = outer
 
