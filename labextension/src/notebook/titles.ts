@@ -4,10 +4,10 @@
  */
 import type { INotebookTracker, NotebookPanel } from '@jupyterlab/notebook';
 import type { IRun } from '../api';
-import { isNotebook, percent, progress } from '../format';
+import { basename, isNotebook, percent, progress } from '../format';
 import type { IRunEnd, IStudioModel } from '../tokens';
 
-/** Tells the style sheet that a tab carries a mark (`data-lit-studio`). */
+/** A tab carries its mark as an attribute (`data-lit-studio`), from which a style sheet of ours writes it. */
 const KEY = 'lit-studio';
 const SEPARATOR = ' · ';
 
@@ -16,6 +16,7 @@ export class RunTitles {
     private readonly tracker: INotebookTracker,
     private readonly studio: IStudioModel
   ) {
+    document.adoptedStyleSheets = [...document.adoptedStyleSheets, this._sheet];
     studio.changed.connect(this._update, this);
     studio.runEnded.connect(this._onEnded, this);
     tracker.currentChanged.connect(this._onVisit, this);
@@ -28,20 +29,17 @@ export class RunTitles {
   }
 
   private readonly _update = (): void => {
-    const wanted = this.studio.options.tabTitle;
-    let front = '';
+    let elsewhere = '';
     this.tracker.forEach(panel => {
-      const run = wanted ? this.studio.activeRunOf(panel.context.path) : undefined;
-      if (run) {
-        this._ended.delete(panel);
-      }
-      const mark = run ? inProgress(run) : ((wanted && this._ended.get(panel)) ?? '') || '';
+      const mark = this._wanted(panel);
       this._mark(panel, mark);
-      if (panel === this.tracker.currentWidget || !front) {
-        front = mark || front;
+      if (mark && panel !== this.tracker.currentWidget) {
+        elsewhere = `${mark} ${basename(panel.context.path)}`;
       }
     });
-    this._prefix = front;
+    const front = this.tracker.currentWidget;
+    this._prefix = (front && this._wanted(front)) || elsewhere;
+    this._writeMarks();
     this._writeDocumentTitle();
   };
 
@@ -65,12 +63,36 @@ export class RunTitles {
     return !document.hidden && panel.isVisible;
   }
 
-  private _mark(panel: NotebookPanel, mark: string): void {
-    if (panel.title.iconLabel !== mark) {
-      const others = Object.entries(panel.title.dataset).filter(([key]) => key !== KEY);
-      panel.title.dataset = Object.fromEntries(mark ? [...others, [KEY, '']] : others);
-      panel.title.iconLabel = mark;
+  private _wanted(panel: NotebookPanel): string {
+    if (!this.studio.options.tabTitle) {
+      return '';
     }
+    const run = this.studio.activeRunOf(panel.context.path);
+    if (!run) {
+      return this._ended.get(panel) ?? '';
+    }
+    this._ended.delete(panel);
+    return inProgress(run);
+  }
+
+  private _mark(panel: NotebookPanel, mark: string): void {
+    const { dataset } = panel.title;
+    if ((dataset[KEY] ?? '') !== mark) {
+      const others = Object.entries(dataset).filter(([key]) => key !== KEY);
+      panel.title.dataset = Object.fromEntries(mark ? [...others, [KEY, mark]] : others);
+    }
+  }
+
+  /** The label's own pseudo-element can't read its tab's attribute, so there is one rule for each mark in use. */
+  private _writeMarks(): void {
+    const marks = new Set<string>();
+    this.tracker.forEach(panel => marks.add(panel.title.dataset[KEY] ?? ''));
+    marks.delete('');
+    const rules = [...marks].map(mark => {
+      const text = JSON.stringify(mark);
+      return `.lm-TabBar-tab[data-${KEY}=${text}] .lm-TabBar-tabLabel::before { content: ${text}; }`;
+    });
+    this._sheet.replaceSync(rules.join('\n'));
   }
 
   private _writeDocumentTitle(): void {
@@ -84,7 +106,8 @@ export class RunTitles {
     }
   }
 
-  private readonly _ended = new Map<NotebookPanel, string>();
+  private readonly _ended = new WeakMap<NotebookPanel, string>();
+  private readonly _sheet = new CSSStyleSheet();
   private _prefix = '';
   private _written = '';
 }

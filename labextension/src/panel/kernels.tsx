@@ -93,15 +93,12 @@ function stateOf(kernel: IKernel, trans: TranslationBundle): string {
 
 /** Memory and load; a part that can't be measured is left out rather than shown as zero. */
 function usage(kernel: IKernel): string[] {
-  const facts: string[] = [];
+  const facts = Object.entries(kernel.gpu_memory ?? {}).map(([index, memory]) => `GPU ${index} ${bytes(memory)}`);
   if (kernel.memory !== null && kernel.memory !== undefined) {
     facts.push(bytes(kernel.memory));
   }
   if (kernel.cpu_percent !== null && kernel.cpu_percent !== undefined && kernel.cpu_percent >= 1) {
     facts.push(`CPU ${Math.round(kernel.cpu_percent)} %`);
-  }
-  for (const [index, memory] of Object.entries(kernel.gpu_memory ?? {})) {
-    facts.push(`GPU ${index} ${bytes(memory)}`);
   }
   return facts;
 }
