@@ -150,8 +150,11 @@ class ModelSummary:
         example = getattr(model, "example_input_array", None)
         if example is None:
             return
-        handles = [m.register_forward_hook(_recorder(s), with_kwargs=True) for m, s in zip(self._modules, self.layers)]
-        example = _to_device(example, next((p.device for p in model.parameters()), torch.device("cpu")))
+        handles = [
+            module.register_forward_hook(_recorder(layer), with_kwargs=True)
+            for module, layer in zip(self._modules, self.layers, strict=True)
+        ]
+        example = _like(example, next((p for p in model.parameters() if p.is_floating_point()), torch.empty(0)))
         counter = FlopCounterMode(display=False)
         try:
             with isolate_rng(), _evaluating(model), torch.no_grad(), counter:
@@ -248,12 +251,15 @@ def _shape(value: Any) -> Any:
     return list(shape) if isinstance(shape, torch.Size | tuple) else _UNKNOWN
 
 
-def _to_device(value: Any, device: torch.device) -> Any:
+def _like(value: Any, parameter: torch.Tensor) -> Any:
+    """``value`` on the parameter's device, floating-point tensors in its type (a model may be in bfloat16)."""
     if isinstance(value, Mapping):
-        return {key: _to_device(item, device) for key, item in value.items()}
+        return {key: _like(item, parameter) for key, item in value.items()}
     if isinstance(value, list | tuple):
-        return type(value)(_to_device(item, device) for item in value)
-    return value.to(device) if isinstance(value, torch.Tensor) else value
+        return tuple(_like(item, parameter) for item in value)
+    if not isinstance(value, torch.Tensor):
+        return value
+    return value.to(parameter.device, parameter.dtype if value.is_floating_point() else None)
 
 
 @contextmanager
