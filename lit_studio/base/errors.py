@@ -8,6 +8,7 @@ This module must not know who raises them. The tree::
     ├── InvalidTypeError             one object of the wrong type               (also TypeError)
     ├── InvalidStateError            a call at a time when it can't work        (also RuntimeError)
     ├── MissingDependencyError       an optional package; names the extra       (also ImportError)
+    ├── MissingBuildError            the browser side of a checkout that was never built
     ├── RunError
     │   ├── RunNotFoundError         no run of this id or at this place         (also LookupError)
     │   └── RunRecordError           a run's record exists but can't be read
@@ -81,6 +82,10 @@ class MissingDependencyError(StudioError, ImportError):
             advice=f"Install it with: pip install 'lit-studio[{extra}]'",
         )
         self.package, self.extra = package, extra
+
+
+class MissingBuildError(StudioError):
+    """A built file of the browser side is missing; only a source checkout can lack it."""
 
 
 class RunError(StudioError):
