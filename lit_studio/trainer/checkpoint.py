@@ -18,9 +18,9 @@ import struct
 import time
 import zipfile
 import zlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import torch
 
@@ -222,11 +222,11 @@ def _sync_folder(folder: Path) -> None:
         os.close(descriptor)
 
 
-def read_checkpoint(path: Path | str, map_location: Any = None, weights_only: bool | None = None) -> Any:
+def read_checkpoint(path: Path | str | IO[bytes], map_location: Any = None, weights_only: bool | None = None) -> Any:
     """Read what :func:`write_checkpoint` or ``torch.save`` wrote, after verifying every checksum in it.
 
     Args:
-        path: the file.
+        path: the file, or an open one that can seek.
         map_location: as for ``torch.load``.
         weights_only: as for ``torch.load``; None leaves torch's own default (safe types only, unless the environment
             says otherwise).
@@ -236,45 +236,59 @@ def read_checkpoint(path: Path | str, map_location: Any = None, weights_only: bo
         CheckpointCorruptError: it is cut off, has flipped bits, or is no checkpoint.
         CheckpointError: it is intact but holds types that torch's safe loader refuses.
     """
-    path = Path(path)
-    problem = _verify(path)
+    if isinstance(path, str | os.PathLike):
+        path = Path(path)
+        return _load(path, repr(str(path)), _verify(path), lambda: _advice(path), map_location, weights_only)
+    start = path.tell()
+    problem = _problem(path)
+    path.seek(start)
+    return _load(path, "The stream", problem, lambda: None, map_location, weights_only)
+
+
+def _load(
+    source: Any, name: str, problem: str | None, advice: Callable[[], str | None], map_location: Any, safe: bool | None
+) -> Any:
     if problem is not None:
-        raise CheckpointCorruptError(f"{str(path)!r} {problem}", advice=_advice(path))
+        raise CheckpointCorruptError(f"{name} {problem}", advice=advice())
     try:
-        return torch.load(path, map_location=map_location, weights_only=weights_only)
+        return torch.load(source, map_location=map_location, weights_only=safe)
     except pickle.UnpicklingError as error:
         if "weights_only" not in str(error) and "Weights only" not in str(error):
-            raise CheckpointCorruptError(f"{str(path)!r} can't be unpickled ({error})", advice=_advice(path)) from error
+            raise CheckpointCorruptError(f"{name} can't be unpickled ({error})", advice=advice()) from error
         raise CheckpointError(
-            f"{str(path)!r} is intact, but torch's safe loader refuses types in it",
+            f"{name} is intact, but torch's safe loader refuses types in it",
             advice=f"If you trust the file, load it with weights_only=False.\n{error}",
         ) from error
     except (EOFError, zipfile.BadZipFile) as error:
-        raise CheckpointCorruptError(f"{str(path)!r} can't be read ({error})", advice=_advice(path)) from error
+        raise CheckpointCorruptError(f"{name} can't be read ({error})", advice=advice()) from error
     except RuntimeError as error:
-        if "PytorchStreamReader" in str(error) or not zipfile.is_zipfile(path):
-            raise CheckpointCorruptError(f"{str(path)!r} can't be read ({error})", advice=_advice(path)) from error
-        raise
+        if "PytorchStreamReader" not in str(error):
+            raise
+        raise CheckpointCorruptError(f"{name} can't be read ({error})", advice=advice()) from error
 
 
 def _verify(path: Path) -> str | None:
     """What is wrong with the file at ``path``, or None; raises CheckpointNotFoundError."""
     try:
         with path.open("rb") as file:
-            start = file.read(4)
-            size = os.fstat(file.fileno()).st_size
+            return _problem(file)
     except FileNotFoundError:
         raise CheckpointNotFoundError("There is no such checkpoint", value=str(path), advice=_advice(path)) from None
     except IsADirectoryError:
         return "is a directory, not a checkpoint file"
-    if size == 0:
+
+
+def _problem(file: IO[bytes]) -> str | None:
+    """What is wrong with an open file, or None."""
+    start = file.read(4)
+    if not start:
         return "is empty"
     if start[:1] == b"\x80":  # torch's format before 1.6: a bare pickle without checksums
         return None
     if start[:2] != b"PK":
         return "is no checkpoint (it is not a file that torch.save wrote)"
     try:
-        with zipfile.ZipFile(path) as archive:
+        with zipfile.ZipFile(file) as archive:
             broken = archive.testzip()
             if broken is None and not any(name.endswith("/data.pkl") for name in archive.namelist()):
                 return "is a zip file, but no checkpoint (it is not a file that torch.save wrote)"

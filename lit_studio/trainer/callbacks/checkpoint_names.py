@@ -16,6 +16,12 @@ from lit_studio.base.errors import InvalidValueError
 _FIELD = re.compile(r"\{([^{}:]+)(?::([^{}]*))?\}")
 
 
+def matches_template(name: str, template: str, version: str) -> bool:
+    """Whether ``name`` (without extension) can come from ``template``, with or without a version after ``version``."""
+    pattern = ".*".join(re.escape(part) for part in _FIELD.sub("\0", template).split("\0"))
+    return re.fullmatch(f"{pattern}({re.escape(version)}\\d+)?", name) is not None
+
+
 def fill_template(template: str, metrics: Mapping[str, Any], equals: str, insert_names: bool) -> str:
     """``template`` with each ``{name:format}`` replaced by the metric's value.
 

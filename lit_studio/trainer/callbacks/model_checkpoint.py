@@ -20,7 +20,8 @@ import torch
 from lit_studio.base.errors import InvalidTypeError, MisconfigurationException
 from lit_studio.base.events import CheckpointSaved
 from lit_studio.trainer.callbacks.base import Checkpoint
-from lit_studio.trainer.callbacks.checkpoint_names import fill_template
+from lit_studio.trainer.callbacks.checkpoint_names import fill_template, matches_template
+from lit_studio.trainer.callbacks.on_exception_checkpoint import saving_after
 from lit_studio.trainer.checkpoint import link_checkpoint
 
 if TYPE_CHECKING:
@@ -245,7 +246,8 @@ class ModelCheckpoint(Checkpoint):
     def on_exception(self, trainer: Trainer, pl_module: LightningModule, exception: BaseException) -> None:
         """Save where ``save_on_exception`` asks for it."""
         if self.save_on_exception and not self._should_skip(trainer):
-            self.save_now(trainer, "exception")
+            with saving_after(exception):
+                self.save_now(trainer, "exception")
 
     def save_now(self, trainer: Trainer, reason: str) -> str:
         """Save this state whatever the metric is, apart from the best ones; returns the path.
@@ -469,7 +471,13 @@ class ModelCheckpoint(Checkpoint):
     def _find_last_checkpoints(self, trainer: Trainer) -> set[str]:
         """The ``last`` files in this callback's folder, for ``ckpt_path="last"``."""
         folder = Path(self.dirpath or self._default_folder(trainer))
-        return {str(file) for file in folder.glob(f"*{self.CHECKPOINT_NAME_LAST}*{self.FILE_EXTENSION}")}
+        version = f"{self.CHECKPOINT_JOIN_CHAR}v"
+        return {
+            str(file)
+            for file in folder.glob(f"*{self.FILE_EXTENSION}")
+            if file.is_file()
+            and matches_template(file.name.removesuffix(self.FILE_EXTENSION), self.CHECKPOINT_NAME_LAST, version)
+        }
 
     def to_yaml(self, filepath: str | Path | None = None) -> None:
         """Write :attr:`best_k_models` as YAML, by default to ``best_k_models.yaml`` in the folder."""
