@@ -5,6 +5,7 @@
 import type { JupyterFrontEnd, JupyterFrontEndPlugin } from '@jupyterlab/application';
 import { ILayoutRestorer } from '@jupyterlab/application';
 import { ICommandPalette, IToolbarWidgetRegistry, Notification } from '@jupyterlab/apputils';
+import { IDocumentManager } from '@jupyterlab/docmanager';
 import { IDefaultFileBrowser } from '@jupyterlab/filebrowser';
 import { ILauncher } from '@jupyterlab/launcher';
 import { INotebookTracker, NotebookPanel } from '@jupyterlab/notebook';
@@ -18,6 +19,7 @@ import { addQuickstartCard } from './launcher/card';
 import { DEFAULT_OPTIONS, StudioModel } from './model';
 import { RunNotes } from './notebook/notes';
 import { RunningCells } from './notebook/running';
+import { RunSaves } from './notebook/saves';
 import { RunTitles } from './notebook/titles';
 import { PANEL_ID, StudioPanel } from './panel/widget';
 import { CellItem, RunItem } from './statusbar/items';
@@ -168,18 +170,22 @@ const launcher: JupyterFrontEndPlugin<void> = {
 
 const notes: JupyterFrontEndPlugin<void> = {
   id: 'lit-studio:notes',
-  description: 'Shows progress in the titles and says when a long run has ended.',
+  description: 'Shows progress in the titles, says when a long run has ended, and saves notebooks with runs.',
   autoStart: true,
   requires: [ILitStudio, INotebookTracker],
-  optional: [ITranslator],
+  optional: [IDocumentManager, ITranslator],
   activate: (
     app: JupyterFrontEnd,
     model: IStudioModel,
     tracker: INotebookTracker,
+    documents: IDocumentManager | null,
     translator: ITranslator | null
   ): void => {
     new RunNotes(model, app.commands, words(translator));
     new RunTitles(tracker, model);
+    if (documents) {
+      new RunSaves(tracker, model, documents);
+    }
   }
 };
 

@@ -6,7 +6,9 @@ import type { ISessionContext } from '@jupyterlab/apputils';
 import type { Cell } from '@jupyterlab/cells';
 import { INotebookTracker, Notebook, NotebookActions, NotebookPanel } from '@jupyterlab/notebook';
 import type { Kernel, KernelMessage } from '@jupyterlab/services';
+import type { IDisposable } from '@lumino/disposable';
 import { ISignal, Signal } from '@lumino/signaling';
+import { isNotebook } from '../format';
 import type { IStudioModel } from '../tokens';
 import { cellOfRun } from './cells';
 
@@ -40,6 +42,7 @@ export class RunningCells {
     NotebookActions.executed.connect(this._onExecuted, this);
     tracker.forEach(panel => this._follow(panel));
     tracker.widgetAdded.connect((_, panel) => this._follow(panel));
+    this._changed.connect(() => this._watch());
   }
 
   /** Another cell runs, or none. */
@@ -54,8 +57,11 @@ export class RunningCells {
     if (queue && cell) {
       return { panel, cell, since: queue.since, count: queue.count };
     }
-    const run = this.studio.activeRunOf(panel.context.path);
-    const busy = panel.sessionContext.session?.kernel?.status === 'busy';
+    const { path } = panel.context;
+    const run = this.studio.activeRunOf(path);
+    // The server's word: a page that was loaded in mid-cell doesn't know its kernel's state before the cell's end.
+    const kernels = this.studio.data?.kernels ?? [];
+    const busy = kernels.some(kernel => kernel.execution_state === 'busy' && isNotebook(kernel.path, path));
     const found = run && busy ? cellOfRun(panel, run.id) : undefined;
     return run && found ? { panel, cell: found, since: run.status.started * 1000, count: null } : null;
   }
@@ -102,6 +108,16 @@ export class RunningCells {
     this._changed.emit();
   };
 
+  /** A cell that runs may begin to train: keep looking while there is one. */
+  private _watch(): void {
+    if (this._queues.size > 0) {
+      this._watching ??= this.studio.watch();
+    } else {
+      this._watching?.dispose();
+      this._watching = null;
+    }
+  }
+
   private _follow(panel: NotebookPanel): void {
     const notebook = panel.content;
     const onMessage = (_: ISessionContext, message: KernelMessage.IMessage): void => {
@@ -126,6 +142,7 @@ export class RunningCells {
     });
   }
 
+  private _watching: IDisposable | null = null;
   private readonly _queues = new Map<Notebook, IQueue>();
   private readonly _changed = new Signal<this, void>(this);
 }

@@ -1,0 +1,55 @@
+/**
+ * Saves a notebook when a run of it begins and when it has ended, so that a reload in mid-run finds its output.
+ * It must not save where the person has turned JupyterLab's autosave off.
+ */
+import type { IDocumentManager } from '@jupyterlab/docmanager';
+import type { INotebookTracker, NotebookPanel } from '@jupyterlab/notebook';
+import type { IRun } from '../api';
+import type { IRunEnd, IStudioModel } from '../tokens';
+import { cellOfRun, panelOf } from './cells';
+
+/** The final picture arrives with the cell's last output, a moment after the run's end. */
+const AFTER_END = 1500;
+
+export class RunSaves {
+  constructor(
+    private readonly tracker: INotebookTracker,
+    private readonly studio: IStudioModel,
+    private readonly documents: IDocumentManager
+  ) {
+    studio.changed.connect(this._onChanged, this);
+    studio.runEnded.connect(this._onEnded, this);
+  }
+
+  private readonly _onChanged = (): void => {
+    for (const run of this.studio.activeRuns) {
+      const panel = this._saved.has(run.id) ? undefined : panelOf(this.tracker, run);
+      if (panel && cellOfRun(panel, run.id)) {
+        this._saved.add(run.id);
+        void this._save(panel);
+      }
+    }
+  };
+
+  private readonly _onEnded = (_: IStudioModel, { run }: IRunEnd): void => {
+    window.setTimeout(() => this._saveEnd(run), AFTER_END);
+  };
+
+  private _saveEnd(run: IRun): void {
+    this._saved.delete(run.id);
+    const panel = panelOf(this.tracker, run);
+    if (panel && cellOfRun(panel, run.id)) {
+      void this._save(panel);
+    }
+  }
+
+  private async _save(panel: NotebookPanel): Promise<void> {
+    const { context } = panel;
+    const wanted = this.documents.autosave && context.model.dirty && !context.model.readOnly;
+    if (wanted && !context.model.collaborative && context.contentsModel?.writable) {
+      await context.save();
+    }
+  }
+
+  private readonly _saved = new Set<string>();
+}
