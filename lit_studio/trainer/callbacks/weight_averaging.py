@@ -59,6 +59,11 @@ class WeightAveraging(Callback):
         """
         return step_idx is not None
 
+    def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
+        """Forget an earlier fit."""
+        if stage == "fit":
+            self._average, self._count, self._last_step, self._swapped = {}, 0, 0, False
+
     def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Begin with the model's own weights, unless a checkpoint has brought an average."""
         if not self._average:
@@ -112,8 +117,8 @@ class WeightAveraging(Callback):
             return
         current = checkpoint["state_dict"]
         # While the two are swapped the model holds the average; either way none may be lost.
-        average = current if self._swapped else {**current, **self._average}
-        trained = {**current, **self._average} if self._swapped else current
+        other = {**current, **self._by_all_names(pl_module)}
+        average, trained = (current, other) if self._swapped else (other, current)
         checkpoint["state_dict"] = {name: tensor.detach().clone() for name, tensor in average.items()}
         checkpoint["current_model_state"] = trained
         checkpoint["averaging_state"] = {"n_averaged": torch.tensor(self._count)}
@@ -134,6 +139,12 @@ class WeightAveraging(Callback):
             return parameters
         kept = pl_module.state_dict()  # buffers that aren't saved are scratch
         return [*parameters, *((name, buffer) for name, buffer in pl_module.named_buffers() if name in kept)]
+
+    def _by_all_names(self, pl_module: LightningModule) -> dict[str, torch.Tensor]:
+        """The average under every name of a weight: a tied one is saved under several."""
+        first = {id(tensor): name for name, tensor in self._tensors(pl_module)}
+        tied = {n: self._average[first[id(p)]] for n, p in pl_module.named_parameters(remove_duplicate=False)}
+        return {**self._average, **tied}
 
     def _own(self, tensor: torch.Tensor, device: torch.device | None = None) -> torch.Tensor:
         target = self._device if self._device is not None else device or tensor.device
@@ -186,8 +197,7 @@ class EMAWeightAveraging(WeightAveraging):
         decay: how much of the average stays at each update.
         update_every_n_steps: optimizer steps between two updates.
         update_starting_at_step: the first step (from 0) after which to update; None: from the beginning.
-        update_starting_at_epoch: the first epoch (from 0) at whose end to update; with it, updates after steps begin
-            only then too.
+        update_starting_at_epoch: the first epoch (from 0) at whose end to update too; None: never at an epoch's end.
         kwargs: as for :class:`WeightAveraging`.
     """
 
