@@ -1,0 +1,168 @@
+"""Running a notebook's cells in a kernel of its own, one after another, so that it can be stopped at any time.
+
+It must not know the terminal: it changes the notebook in memory and says how it ended.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import signal
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from jupyter_client.manager import AsyncKernelManager
+from nbclient import NotebookClient
+from nbclient.exceptions import CellExecutionError, DeadKernelError
+from nbformat import NotebookNode
+
+State = Literal["finished", "failed", "interrupted", "terminated", "timeout"]
+LOOK_EVERY = 0.25
+PATIENCE = 10.0
+"""Seconds that a kernel has to end its cell after an interrupt that no person can repeat."""
+_SOCKET_PATH = 100
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """How it ended.
+
+    Attributes:
+        state: ``finished``, ``failed`` (a cell raised an error, or the kernel died), or who stopped it.
+        cell: index of the cell that failed or was stopped, None when finished.
+        error: the failure in words, its traceback included, with the colours that IPython gave it.
+        seconds: how long it took.
+        kernel_pid: the kernel's process id, 0 if it never started.
+    """
+
+    state: State
+    cell: int | None
+    error: str
+    seconds: float
+    kernel_pid: int
+
+
+class Execution:
+    """Runs ``notebook`` (changed in place) with the folder ``cwd`` as the kernel's.
+
+    Args:
+        notebook: what to run.
+        path: where it lies; the kernel's runs name it.
+        kernel_name: the kernel to start.
+        timeout: seconds after which it is stopped, None for never.
+    """
+
+    def __init__(self, notebook: NotebookNode, path: Path, kernel_name: str, timeout: float | None = None):
+        self.notebook, self._path = notebook, path
+        self._kernel_name, self._timeout = kernel_name, timeout
+        self.cell = 0
+        self.kernel_pid = 0
+        self._stopped: State | None = None
+        self._manager: Any = None
+        self._tasks: set[asyncio.Future[Any]] = set()
+
+    def run(self, watch: Callable[[], None]) -> Outcome:
+        """Run all cells; ``watch`` is called four times a second meanwhile.
+
+        The first ^C (or SIGTERM) interrupts the running cell and no further one is begun; the second ends the kernel.
+
+        Raises:
+            jupyter_client.kernelspec.NoSuchKernel: there is no kernel of that name.
+        """
+        return asyncio.run(self._run(watch))
+
+    async def _run(self, watch: Callable[[], None]) -> Outcome:
+        began = time.monotonic()
+        with tempfile.TemporaryDirectory(prefix="lit-studio-") as folder:
+            errors = Path(folder) / "stderr"
+            self._manager = AsyncKernelManager(kernel_name=self._kernel_name, **_transport(Path(folder)))
+            client = NotebookClient(
+                self.notebook,
+                km=self._manager,
+                kernel_name=self._kernel_name,
+                timeout=None,
+                coalesce_streams=True,
+                # What the widgets knew costs tens of kilobytes and can't be shown without this very kernel.
+                store_widget_state=False,
+            )
+            error = ""
+            with errors.open("wb") as stderr:
+                try:
+                    await self._execute(client, stderr, watch)
+                except CellExecutionError as failure:
+                    error = failure.traceback
+                except DeadKernelError:
+                    error = _last_words(errors)
+        state = self._stopped or ("failed" if error else "finished")
+        cell = None if state == "finished" else self.cell
+        return Outcome(state, cell, error, time.monotonic() - began, self.kernel_pid)
+
+    async def _execute(self, client: NotebookClient, stderr: Any, watch: Callable[[], None]) -> None:
+        environment = {**os.environ, "JPY_SESSION_NAME": str(self._path), "PYDEVD_DISABLE_FILE_VALIDATION": "1"}
+        options = {"cwd": str(self._path.parent), "env": environment, "stderr": stderr, "cleanup_kc": True}
+        async with client.async_setup_kernel(**options):
+            self.kernel_pid = getattr(self._manager.provisioner, "pid", 0) or 0
+            watching = asyncio.ensure_future(_repeat(watch))
+            self._listen()
+            try:
+                reply = await client.async_wait_for_reply(client.kc.kernel_info())
+                if reply is not None:
+                    self.notebook.metadata["language_info"] = reply["content"]["language_info"]
+                for self.cell, cell in enumerate(self.notebook.cells):
+                    if self._stopped is not None:
+                        return
+                    await client.async_execute_cell(cell, self.cell, execution_count=client.code_cells_executed + 1)
+            finally:
+                watching.cancel()
+                for task in self._tasks:
+                    task.cancel()
+
+    def _listen(self) -> None:
+        # After nbclient, whose own handlers would shut the kernel down at once and lose the cell's outputs.
+        loop = asyncio.get_running_loop()
+        with contextlib.suppress(NotImplementedError):  # Windows
+            loop.add_signal_handler(signal.SIGINT, self._stop, "interrupted")
+            loop.add_signal_handler(signal.SIGTERM, self._stop, "terminated")
+        if self._timeout is not None:
+            loop.call_later(self._timeout, self._stop, "timeout")
+
+    def _stop(self, why: State) -> None:
+        if self._stopped is not None:
+            self._keep(self._manager.shutdown_kernel(now=True))
+            return
+        self._stopped = why
+        self._keep(self._manager.interrupt_kernel())
+        if why != "interrupted":
+            self._keep(self._end_later())
+
+    async def _end_later(self) -> None:
+        await asyncio.sleep(PATIENCE)
+        await self._manager.shutdown_kernel(now=True)
+
+    def _keep(self, work: Any) -> None:
+        self._tasks.add(asyncio.ensure_future(work))
+
+
+async def _repeat(watch: Callable[[], None]) -> None:
+    while True:
+        watch()
+        await asyncio.sleep(LOOK_EVERY)
+
+
+def _transport(folder: Path) -> dict[str, Any]:
+    # Sockets in a folder of ours rather than TCP ports: nobody else on the machine can reach the kernel.
+    file = folder / "kernel.json"
+    if sys.platform == "win32" or len(str(file)) > _SOCKET_PATH:
+        return {"connection_file": str(file)}
+    return {"connection_file": str(file), "transport": "ipc"}
+
+
+def _last_words(errors: Path) -> str:
+    lines = errors.read_text(encoding="utf-8", errors="replace").strip().splitlines()[-20:]
+    return "\n".join(["The kernel died; a machine that runs out of memory ends processes without a word.", *lines])
