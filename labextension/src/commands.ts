@@ -38,6 +38,8 @@ export function addCommands(context: ICommandContext): void {
   addRunCommands(context);
   addKernelCommands(context);
   addPlaceCommands(context);
+  addContextMenus(context);
+  followState(context);
   const category = context.trans.__('Lit Studio');
   for (const command of [
     CommandIDs.togglePanel,
@@ -53,6 +55,16 @@ export function addCommands(context: ICommandContext): void {
   }
 }
 
+/** What a right click on a row of the panel offers. */
+function addContextMenus({ app }: ICommandContext): void {
+  const args = { isContextMenu: true };
+  const offer = (selector: string, ...commands: string[]): void =>
+    commands.forEach((command, rank) => app.contextMenu.addItem({ command, args, selector, rank }));
+  offer('.lit-Run', CommandIDs.pauseResume, CommandIDs.stop, CommandIDs.save);
+  offer('[data-lit-row^="run:"]', CommandIDs.reveal, CommandIDs.openFolder);
+  offer('.lit-Kernel', CommandIDs.openNotebook, CommandIDs.interruptKernel, CommandIDs.shutdownKernel);
+}
+
 /** Say what went wrong and what to do about it. */
 export function report(error: unknown, trans: TranslationBundle): void {
   const advice = error instanceof ApiError ? error.advice : '';
@@ -60,10 +72,17 @@ export function report(error: unknown, trans: TranslationBundle): void {
   Notification.error(trans.__('Lit Studio: %1', advice ? `${message}. ${advice}` : message), { autoClose: 8000 });
 }
 
-/** The run named by `args.run`; else the active one of the notebook in front; else the only active one. */
-function targetRun({ studio, tracker }: ICommandContext, args: Args): IRun | undefined {
-  if (typeof args.run === 'string') {
-    return studio.data?.runs.find(run => run.id === args.run);
+/** The id of the row of ours that the context menu was opened on; `kind` is `run` or `kernel`. */
+function rowUnderMenu(app: JupyterFrontEnd, kind: string): string | undefined {
+  const row = app.contextMenuHitTest(node => !!node.dataset.litRow?.startsWith(`${kind}:`));
+  return row?.dataset.litRow?.slice(kind.length + 1);
+}
+
+/** The run named by `args.run` or under the menu; else the active one of the notebook in front; else the only one. */
+function targetRun({ app, studio, tracker }: ICommandContext, args: Args): IRun | undefined {
+  const id = args.isContextMenu ? rowUnderMenu(app, 'run') : args.run;
+  if (id !== undefined || args.isContextMenu) {
+    return studio.data?.runs.find(run => run.id === id);
   }
   const path = tracker.currentWidget?.context.path;
   const here = path ? studio.activeRunOf(path) : undefined;
@@ -166,7 +185,10 @@ async function openDocument({ app, trans }: ICommandContext, path: string): Prom
 
 function addKernelCommands(context: ICommandContext): void {
   const { app, studio, trans } = context;
-  const target = (args: Args): IKernel | undefined => studio.data?.kernels.find(each => each.id === args.kernel);
+  const target = (args: Args): IKernel | undefined => {
+    const id = args.isContextMenu ? rowUnderMenu(app, 'kernel') : args.kernel;
+    return studio.data?.kernels.find(each => each.id === id);
+  };
   const settings = app.serviceManager.serverSettings;
   app.commands.addCommand(CommandIDs.openNotebook, {
     label: trans.__('Open the Notebook'),
@@ -231,7 +253,7 @@ async function shutDown({ app }: ICommandContext, kernel: IKernel): Promise<void
 }
 
 function addPlaceCommands(context: ICommandContext): void {
-  const { app, studio, tracker, running, trans, browser, panelId } = context;
+  const { app, studio, running, trans, browser, panelId } = context;
   app.commands.addCommand(CommandIDs.togglePanel, {
     label: args => label(trans, args, trans.__('Show or Hide the Panel')),
     caption: trans.__('Devices, kernels and runs'),
@@ -286,8 +308,22 @@ function addPlaceCommands(context: ICommandContext): void {
       await window.Notification.requestPermission();
     }
   });
-  studio.changed.connect(() => app.commands.notifyCommandChanged());
-  tracker.currentChanged.connect(() => app.commands.notifyCommandChanged());
+}
+
+/** Labels and enabled states follow the runs; said only when a run's state or the notebook in front has changed. */
+function followState({ app, studio, tracker, running }: ICommandContext): void {
+  let known = '';
+  const notify = (): void => {
+    const now = studio.data?.runs.map(run => run.id + run.status.state).join() ?? '';
+    if (now !== known) {
+      known = now;
+      announce();
+    }
+  };
+  const announce = (): void => Object.values(CommandIDs).forEach(id => app.commands.notifyCommandChanged(id));
+  studio.changed.connect(notify);
+  running.changed.connect(announce);
+  tracker.currentChanged.connect(announce);
 }
 
 /** Browsers of other drives name their paths `drive:path`; the guide goes onto the server's own disk. */

@@ -66,6 +66,7 @@ export class RunButton extends ReactWidget {
     menu.addItem({ command: CommandIDs.save, args });
     menu.addItem({ type: 'separator' });
     menu.addItem({ command: CommandIDs.reveal, args });
+    menu.addItem({ command: CommandIDs.openFolder, args });
     menu.addItem({ command: CommandIDs.togglePanel });
     menu.aboutToClose.connect(() => {
       button.focus();
