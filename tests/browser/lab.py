@@ -31,6 +31,11 @@ EXECUTION = """() => window.jupyterapp.shell.currentWidget.content.widgets
   .filter(cell => cell.model.type === "code")
   .map(cell => [cell.model.executionCount, cell.model.executionState])"""
 
+# The view draws with plotly.js, whose chart elements carry their data.
+DASHBOARD = ".lit-dashboard"
+PLOTS = f"[...document.querySelectorAll('{DASHBOARD} .js-plotly-plot')].filter(plot => plot.data)"
+LENGTHS = "plot.data.reduce((m, trace) => m + (trace.x?.length ?? 0), 0)"
+
 
 class Server:
     """A JupyterLab server on a free port of 127.0.0.1, with its own configuration, state and notebooks.
@@ -191,7 +196,9 @@ class Lab:
         """Open JupyterLab in a fresh workspace, on the notebook at ``path`` if one is named."""
         where = f"lab/workspaces/{secrets.token_hex(4)}" + (f"/tree/{path}" if path else "")
         self.page.goto(f"{self.server.url}{where}?token={self.server.token}&reset", wait_until="domcontentloaded")
-        self.page.wait_for_function("() => window.jupyterapp?.shell && document.body.dataset.jpThemeName", timeout=60_000)
+        self.page.wait_for_function(
+            "() => window.jupyterapp?.shell && document.body.dataset.jpThemeName", timeout=60_000
+        )
         if path:
             self.page.locator(".jp-NotebookPanel .jp-Cell").first.wait_for(timeout=60_000)
         else:
@@ -221,10 +228,8 @@ class Lab:
 
     def wait_until_idle(self, seconds: float = 120.0) -> None:
         """Until every code cell has run and the kernel is idle."""
-        self.page.wait_for_function(
-            f"""() => ({KERNEL_READY})() && ({EXECUTION})().every(([count, state]) => count !== null && state === "idle")""",
-            timeout=seconds * 1000,
-        )
+        every = f'({EXECUTION})().every(([count, state]) => count !== null && state === "idle")'
+        self.page.wait_for_function(f"() => ({KERNEL_READY})() && {every}", timeout=seconds * 1000)
 
     def cell(self, index: int) -> Locator:
         """The notebook's cell at ``index``; negative counts from the end."""
@@ -233,6 +238,50 @@ class Lab:
     def save(self) -> None:
         """Save the notebook in front and wait until it is written."""
         self.page.evaluate("() => window.jupyterapp.commands.execute('docmanager:save')")
+
+    def reload(self) -> None:
+        """Load the page anew, as F5 does, and wait until its notebook is drawn."""
+        self.page.reload(wait_until="domcontentloaded")
+        self.page.locator(".jp-NotebookPanel .jp-Cell").first.wait_for(timeout=60_000)
+
+    def wait_until_saved(self, seconds: float = 20.0) -> None:
+        """Until the notebook in front has no unsaved change."""
+        self.page.wait_for_function(
+            "() => window.jupyterapp.shell.currentWidget.context.model.dirty === false", timeout=seconds * 1000
+        )
+
+    def set_setting(self, plugin: str, name: str, value: Any) -> None:
+        """Change a setting as the settings editor does."""
+        self.server.api(f"lab/api/settings/{plugin}", "PUT", {"raw": json.dumps({name: value})})
+        self.page.reload(wait_until="domcontentloaded")
+        self.page.locator(".jp-NotebookPanel .jp-Cell").first.wait_for(timeout=60_000)
+
+    @property
+    def dashboard(self) -> Locator:
+        """The run's view in the notebook; the last one if there are several."""
+        return self.page.locator(DASHBOARD).last
+
+    def act(self, name: str) -> None:
+        """Click the dashboard's button ``pause``, ``resume``, ``stop``, ``save`` or ``lr``."""
+        self.dashboard.locator(f"[data-act='{name}']").click()
+
+    def wait_for_plot(self) -> None:
+        """Until a run's plot has points."""
+        wait_for(lambda: self.points() > 0, "a plot with points", 90)
+
+    def points(self) -> int:
+        """How many points all curves of the dashboard hold together."""
+        return int(self.page.evaluate(f"() => {PLOTS}.reduce((n, plot) => n + {LENGTHS}, 0)"))
+
+    def first_x(self) -> float:
+        """The least x of any curve."""
+        return float(
+            self.page.evaluate(f"() => Math.min(...{PLOTS}.flatMap(plot => plot.data.map(d => d.x?.[0] ?? 1/0)))")
+        )
+
+    def marks(self) -> int:
+        """How many events are marked on the first chart."""
+        return self.dashboard.locator(".lit-overlay").first.locator(".lit-mark").count()
 
     def show_panel(self) -> Locator:
         """Bring the studio's panel into view."""

@@ -1,0 +1,95 @@
+"""The main job: a newcomer opens the quickstart, runs it, watches, steers and reloads, and keeps the result."""
+
+from __future__ import annotations
+
+import json
+import re
+import time
+
+from playwright.sync_api import expect
+
+from tests.browser.lab import status, wait_for
+
+NOTEBOOK = "guide/01-quickstart.ipynb"
+
+
+def last_output(notebook: dict) -> str:
+    """The text of the last code cell's outputs."""
+    cell = [cell for cell in notebook["cells"] if cell["cell_type"] == "code"][-1]
+    return "".join(
+        "".join(output.get("text", output.get("data", {}).get("text/plain", ""))) for output in cell["outputs"]
+    )
+
+
+def accuracy(text: str) -> float:
+    """The first percentage in ``text``, as a share of 1."""
+    found = re.search(r"(\d+(?:\.\d+)?)\s*%", text) or re.search(r"(0\.\d+|1\.0+)", text)
+    assert found, f"no accuracy in {text!r}"
+    value = float(found[1])
+    return value / 100 if "%" in found[0] else value
+
+
+def test_quickstart_from_run_all_to_the_saved_picture(open_lab, server):
+    lab = open_lab(NOTEBOOK)
+    panel = lab.show_panel()
+    lab.run_all()
+    lab.wait_for_plot()
+    record = server.runs()[-1]
+
+    # The curve grows while the cell runs, and so does the panel's progress.
+    before = lab.points()
+    wait_for(lambda: lab.points() > before + 20, "the plot's points grow")
+    bar = panel.get_by_role("progressbar").first
+    share = int(bar.get_attribute("aria-valuenow") or 0)
+    wait_for(lambda: int(bar.get_attribute("aria-valuenow") or 0) > share, "the panel's progress grows")
+    expect(panel.locator(".lit-Run .lit-Row-name")).to_have_text("version_0")
+    lab.picture("quickstart-light")
+
+    # Pause: no new step for two seconds, though the cell is still running.
+    lab.act("pause")
+    wait_for(lambda: status(record)["state"] == "paused", "the run pauses", 5)
+    step = status(record)["step"]
+    time.sleep(2)
+    assert status(record)["step"] == step
+    assert status(record)["state"] == "paused"
+    lab.set_theme("dark")
+    lab.page.wait_for_timeout(600)
+    lab.picture("quickstart-paused-dark")
+    lab.act("resume")
+    wait_for(lambda: status(record)["step"] > step, "the run goes on", 5)
+    lab.picture("quickstart-dark")
+
+    # Reload in mid-run: the whole curve is back, from its first point on, and goes on.
+    lab.wait_until_saved()
+    held = lab.points()
+    lab.reload()
+    assert status(record)["state"] == "running", "the quickstart is too short for this test"
+    lab.wait_for_plot()
+    wait_for(lambda: lab.points() >= held, "the whole curve is back", 10)
+    assert lab.first_x() <= 2
+    if status(record)["state"] == "running":
+        again = lab.points()
+        wait_for(lambda: lab.points() > again or status(record)["state"] != "running", "the curve goes on")
+
+    wait_for(lambda: status(record)["state"] == "finished", "the run ends", 90)
+    assert lab.errors == []
+
+
+def test_quickstart_file_holds_accuracy_and_picture(open_lab, server):
+    lab = open_lab(NOTEBOOK)
+    lab.run_all()
+    lab.wait_until_idle(120)
+    text = lab.cell(-1).locator(".jp-OutputArea-output").last.inner_text()
+    assert accuracy(text) >= 0.97, text
+    lab.picture("quickstart-ended")
+    lab.save()
+
+    saved = json.loads((server.root / NOTEBOOK).read_text())
+    assert accuracy(last_output(saved)) >= 0.97
+    bundles = [output["data"] for cell in saved["cells"] for output in cell.get("outputs", []) if "data" in output]
+    runs = [bundle for bundle in bundles if "application/vnd.lit-studio.run.v1+json" in bundle]
+    assert runs, "no run in the saved file"
+    for bundle in runs:
+        assert len(bundle["image/png"]) > 1000
+        assert "application/vnd.jupyter.widget-view+json" not in bundle
+    assert lab.errors == []
