@@ -50,6 +50,19 @@ class StudioError(Exception):
         message = "; ".join(parts) + "."
         super().__init__(message if advice is None else f"{message}\n{advice}")
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        # An error crosses processes (ranks, workers): as it is, its message not put together a second time.
+        plain = isinstance(self.value, str | int | float | None)
+        state = {**self.__dict__, "value": self.value if plain else repr(self.value)}
+        return _again, (type(self), self.args, state)
+
+
+def _again(cls: type[StudioError], args: tuple[Any, ...], state: dict[str, Any]) -> StudioError:
+    error = cls.__new__(cls, *args)
+    Exception.__init__(error, *args)
+    error.__dict__.update(state)
+    return error
+
 
 class MisconfigurationException(StudioError):
     """Arguments, hooks or callbacks that contradict one another, or a required one that is missing."""

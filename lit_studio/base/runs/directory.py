@@ -171,8 +171,13 @@ class RunDirectory:
 def write_json(path: Path, value: Any) -> None:
     """Replace ``path`` by ``value`` as JSON, whole or not at all (temporary file and rename, no fsync)."""
     draft = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    draft.write_text(json.dumps(value, allow_nan=False), encoding="utf-8")
-    draft.replace(path)
+    try:
+        draft.write_text(json.dumps(value, allow_nan=False), encoding="utf-8")
+        draft.replace(path)
+    except OSError:  # a full disk must not be left with a part of it
+        with contextlib.suppress(OSError):
+            draft.unlink()
+        raise
 
 
 def temporary_run_root() -> Path:

@@ -88,9 +88,12 @@ class BlockWriter:
 
         Raises:
             OSError: the disk is full or gone; the file is cut back to the last whole block.
+            ValueError: a payload is larger than a reader accepts; nothing is written.
         """
         parts = []
         for kind, payload in blocks:
+            if len(payload) > MAX_PAYLOAD:
+                raise ValueError(f"a block of {len(payload)} bytes is larger than {MAX_PAYLOAD}")
             parts.append(_HEADER.pack(MAGIC, kind, len(payload), zlib.crc32(payload)))
             parts.append(payload)
         data = b"".join(parts)

@@ -116,6 +116,7 @@ class RunRecorder:
 
     def _points(self, event: MetricsLogged) -> None:
         blocks: list[tuple[int, bytes]] = []
+        fresh: list[str] = []
         chunks = []
         last: dict[str, float | str] = {}
         headline: dict[str, float | str] = {}
@@ -124,6 +125,7 @@ class RunRecorder:
                 continue
             if points.name not in self._series:
                 blocks.append((SERIES, self._define(points)))
+                fresh.append(points.name)
             chunks.append((self._series[points.name], points.steps, points.values))
             value = finite_or_text(points.values[-1])
             last[points.name] = value
@@ -132,7 +134,12 @@ class RunRecorder:
         if not chunks:
             return
         blocks.append((POINTS, encode_points(event.time, self._active, self._samples, event.epoch, chunks)))
-        self._metrics.append(*blocks)
+        try:
+            self._metrics.append(*blocks)
+        except OSError:  # a full disk: these series aren't defined on it, so the next points must define them
+            for name in fresh:
+                del self._series[name]
+            raise
         self._status = replace(
             self._status,
             metrics={**self._status.metrics, **last},

@@ -238,6 +238,8 @@ class BackboneFinetuning(BaseFinetuning):
                 "BackboneFinetuning needs a module with an attribute `backbone` that is a nn.Module",
                 advice="Name it so, or subclass BaseFinetuning.",
             )
+        if stage == "fit":
+            self.previous_backbone_lr = None
         super().setup(trainer, pl_module, stage)
 
     def freeze_before_training(self, pl_module: LightningModule) -> None:

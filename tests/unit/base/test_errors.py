@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import copy
+import pickle
+
 import pytest
 
 from lit_studio.base import errors
@@ -45,6 +48,26 @@ def test_built_in_types_catch_them_too(error, builtin):
 def test_missing_dependency_names_the_extra():
     error = errors.MissingDependencyError("tensorboard", extra="tensorboard", purpose="TensorBoardLogger")
     assert "pip install 'lit-studio[tensorboard]'" in str(error)
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        errors.InvalidValueError("devices is out of range", value=0, valid="1 or more", advice="Pass devices=1."),
+        errors.InvalidTypeError("Wrong type", value=lambda: 0),
+        errors.MissingDependencyError("tensorboard", extra="tensorboard", purpose="TensorBoardLogger"),
+        errors.CheckpointNotFoundError("There is no such checkpoint", value="a.ckpt", advice="Take b.ckpt."),
+        errors.RunNotFoundError("No run has this id", value="abcd"),
+    ],
+)
+def test_an_error_crosses_processes_as_it_is(error):
+    for twin in (pickle.loads(pickle.dumps(error)), copy.copy(error)):
+        assert type(twin) is type(error)
+        assert str(twin) == str(error)
+        assert (twin.what, twin.valid) == (error.what, error.valid)
+        assert repr(twin.value) in (repr(error.value), repr(repr(error.value)))
+    if isinstance(error, errors.MissingDependencyError):
+        assert (twin.package, twin.extra) == ("tensorboard", "tensorboard")
 
 
 def test_the_docstring_lists_the_whole_tree():

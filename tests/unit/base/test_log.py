@@ -159,3 +159,15 @@ def test_kinds_are_kept(tmp_path):
     writer.append((POINTS, b"p"), (EVENT, b"e"))
     writer.close()
     assert [block.kind for block in read_blocks(tmp_path / "log")[0]] == [POINTS, EVENT]
+
+
+def test_a_block_that_no_reader_accepts_is_not_written(tmp_path, monkeypatch):
+    monkeypatch.setattr("lit_studio.base.runs.log.MAX_PAYLOAD", 1000)
+    path = tmp_path / "log"
+    writer = BlockWriter(path)
+    writer.append((3, bytes(1000)))
+    with pytest.raises(ValueError, match="1001 bytes"):
+        writer.append((3, b"small"), (3, bytes(1001)))
+    writer.append((3, b"after"))
+    writer.close()
+    assert payloads(path) == [bytes(1000), b"after"]

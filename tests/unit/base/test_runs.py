@@ -340,3 +340,35 @@ class TestRecorder:
         got = [json.loads(bytes(b.payload)) for b in read_blocks(run.events_log)[0] if b.kind == EVENT]
         assert [record["event"] for record in got] == ["RunStarted", "CommandApplied", "WarningRaised"]
         assert got[1]["detail"] == "lr 0.1 → 0.01"
+
+    def test_series_are_defined_again_after_a_full_disk(self, tmp_path):
+        code = (
+            "import resource, signal, sys, time\n"
+            "from lit_studio.base import events\n"
+            "from lit_studio.base.runs import RunDirectory, RunRecorder\n"
+            "signal.signal(signal.SIGXFSZ, signal.SIG_IGN)\n"
+            "run = RunDirectory.create(sys.argv[1]); recorder = RunRecorder(run)\n"
+            "def log(name, n):\n"
+            "    points = events.Points(name, list(range(n)), [0.5] * n)\n"
+            "    recorder.observe(events.MetricsLogged(time.time(), 0, (points,)))\n"
+            "log('before', 10)\n"
+            "full = (run.metrics_log.stat().st_size + 100,) * 2\n"
+            "soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)\n"
+            "resource.setrlimit(resource.RLIMIT_FSIZE, (full[0], hard))\n"
+            "try: log('loss', 1000)\n"
+            "except OSError as error: print('OSError', error.errno)\n"
+            "resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))\n"
+            "log('loss', 5); recorder.close()\n"
+        )
+        done = subprocess.run([sys.executable, "-c", code, str(tmp_path)], capture_output=True, text=True, check=True)
+        assert done.stdout.startswith("OSError")
+        blocks, end = read_blocks(tmp_path / "studio" / "metrics.log")
+        assert end == (tmp_path / "studio" / "metrics.log").stat().st_size
+        names = {r["id"]: r["name"] for b in blocks if b.kind == SERIES for r in [json.loads(bytes(b.payload))]}
+        counts = {}
+        for block in blocks:
+            if block.kind == POINTS:
+                for chunk in decode_points(block.payload).chunks:
+                    counts[names[chunk.series]] = counts.get(names[chunk.series], 0) + chunk.count
+        assert counts == {"before": 10, "loss": 5}
+        assert not list((tmp_path / "studio").glob(".*.tmp"))
