@@ -58,8 +58,9 @@ export function addCommands(context: ICommandContext): void {
 /** What a right click on a row of the panel offers. */
 function addContextMenus({ app }: ICommandContext): void {
   const args = { isContextMenu: true };
+  let rank = 0;
   const offer = (selector: string, ...commands: string[]): void =>
-    commands.forEach((command, rank) => app.contextMenu.addItem({ command, args, selector, rank }));
+    commands.forEach(command => app.contextMenu.addItem({ command, args, selector, rank: rank++ }));
   offer('.lit-Run', CommandIDs.pauseResume, CommandIDs.stop, CommandIDs.save);
   offer('[data-lit-row^="run:"]', CommandIDs.reveal, CommandIDs.openFolder);
   offer('.lit-Kernel', CommandIDs.openNotebook, CommandIDs.interruptKernel, CommandIDs.shutdownKernel);

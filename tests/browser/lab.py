@@ -203,12 +203,13 @@ class Lab:
             self.page.locator(".jp-NotebookPanel .jp-Cell").first.wait_for(timeout=60_000)
         else:
             self.page.locator(".jp-Launcher").wait_for(timeout=60_000)
-        if self.theme == "dark":
-            self.set_theme("dark")
+        self.set_theme(self.theme)
 
     def set_theme(self, theme: str) -> None:
         """Change to JupyterLab's ``light`` or ``dark`` theme."""
         name = f"JupyterLab {theme.title()}"
+        if self.page.evaluate("() => document.body.dataset.jpThemeName") == name:
+            return
         self.command("apputils:change-theme", theme=name)
         self.page.wait_for_function("name => document.body.dataset.jpThemeName === name", arg=name)
 

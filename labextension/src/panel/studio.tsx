@@ -109,7 +109,7 @@ function FilterField(props: {
       className="lit-Filter jp-mod-styled"
       type="search"
       value={props.value}
-      placeholder={trans.__('Filter kernels and runs')}
+      placeholder={trans.__('Filter kernels and runs (/)')}
       aria-label={trans.__('Filter kernels and runs')}
       aria-keyshortcuts="/"
       spellCheck={false}
