@@ -1,0 +1,149 @@
+/**
+ * The head of the dashboard: state, place in the plan, speed, wait, progress, and what the machine does.
+ * It must not know where the status comes from.
+ */
+import { elapsed, percent, progress, roughly } from '../format';
+import { make, setAttribute, setText } from './elements';
+import type { Wait } from './eta';
+import type { RunStatus } from './source';
+import { rateText, reasonWords, say, speedText, stateWords, Translate } from './words';
+
+export class StatusLine {
+  readonly element: HTMLElement;
+
+  constructor(private readonly trans: Translate) {
+    this.bar.append(this.fill);
+    this.element = make(
+      'div.lit-status',
+      {},
+      make('div.lit-status-line', {}, this.state, this.place, this.step, this.speed, this.left, this.connection),
+      this.bar,
+      this.error
+    );
+  }
+
+  /**
+   * Show a status.
+   *
+   * @param wait - the wait until the end, null while it can't be told.
+   * @param asked - what was asked for and hasn't taken effect, in words; empty if nothing was.
+   */
+  show(status: RunStatus, wait: Wait | null, asked: string): void {
+    const { trans } = this;
+    setAttribute(this.element, 'data-state', status.state);
+    const state = asked || stateWords(status, trans);
+    setText(this.word, state);
+    if (state !== this.announced) {
+      this.announced = state;
+      setText(this.live, state); // states only: a reader must not be told of each step
+    }
+    const began = status.step > 0 || status.batch > 0;
+    setText(this.place, placeWords(status, trans));
+    setText(this.step, began ? stepWords(status, trans) : '');
+    setText(
+      this.speed,
+      status.state === 'running' && status.rate > 0 ? speedText(status.rate, status.stage, trans) : ''
+    );
+    setText(this.left, leftWords(status, wait, trans));
+    this.showProgress(status);
+    this.error.hidden = !status.error;
+    setText(this.error, status.error);
+  }
+
+  /** Say that the run can't be reached; empty: it can. */
+  showConnection(words: string): void {
+    setText(this.connection, words);
+    this.connection.hidden = !words;
+  }
+
+  private readonly word = make('span.lit-state-word');
+  private readonly live = make('span.lit-hidden', { role: 'status', 'aria-live': 'polite' });
+  private readonly state = make(
+    'span.lit-state',
+    {},
+    make('span.lit-dot', { 'aria-hidden': 'true' }),
+    this.word,
+    this.live
+  );
+  private readonly place = make('span.lit-place');
+  private readonly step = make('span.lit-step');
+  private readonly speed = make('span.lit-speed');
+  private readonly left = make('span.lit-left');
+  private readonly connection = make('span.lit-connection', { role: 'status', hidden: true });
+  private readonly fill = make('div.lit-progress-fill');
+  private readonly bar = make('div.lit-progress', {
+    role: 'progressbar',
+    'aria-valuemin': 0,
+    'aria-valuemax': 100
+  });
+  private readonly error = make('pre.lit-error', { role: 'alert', hidden: true });
+  private announced = '';
+
+  private showProgress(status: RunStatus): void {
+    const share = progress(status);
+    this.bar.classList.toggle('lit-mod-open', share === null && status.state === 'running');
+    this.fill.style.transform = `scaleX(${share ?? (status.state === 'running' ? 1 : 0)})`;
+    setAttribute(this.bar, 'aria-label', this.trans('Progress of the run'));
+    setAttribute(this.bar, 'aria-valuenow', share === null ? null : String(Math.floor(share * 100)));
+    setAttribute(this.bar, 'title', share === null ? this.trans('The length of the run is not known') : percent(share));
+  }
+}
+
+function placeWords(status: RunStatus, trans: Translate): string {
+  const { max_epochs: max, epoch, stage, batch, batches } = status;
+  if (stage === 'test' || stage === 'predict') {
+    return batches ? say(trans, 'batch %1/%2', batch, batches) : batch ? say(trans, 'batch %1', batch) : '';
+  }
+  // After the last epoch the counter stands behind it.
+  const shown = max !== null && max > 0 ? Math.min(epoch + 1, max) : epoch + 1;
+  return max !== null && max > 0 ? say(trans, 'epoch %1/%2', shown, max) : say(trans, 'epoch %1', shown);
+}
+
+function stepWords(status: RunStatus, trans: Translate): string {
+  if (status.stage === 'test' || status.stage === 'predict') {
+    return '';
+  }
+  const step = status.step.toLocaleString('en');
+  return status.planned_steps
+    ? say(trans, 'step %1 of %2', step, status.planned_steps.toLocaleString('en'))
+    : say(trans, 'step %1', step);
+}
+
+function leftWords(status: RunStatus, wait: Wait | null, trans: Translate): string {
+  if (status.state === 'running' && wait) {
+    const words = say(trans, '%1 left', roughly(wait.seconds));
+    return wait.reason ? `${words} (${reasonWords(wait.reason, trans)})` : words;
+  }
+  const over = !['running', 'paused', 'created'].includes(status.state);
+  return over && status.started ? say(trans, 'took %1', elapsed(status.updated - status.started)) : '';
+}
+
+/** Device, learning rate, speed of data: what stands below the charts. */
+export class MachineLine {
+  readonly element = make('div.lit-machine');
+
+  constructor(private readonly trans: Translate) {
+    this.element.append(this.device, this.rate, this.wait, this.samples);
+  }
+
+  show(status: RunStatus): void {
+    const { trans } = this;
+    setText(this.device, status.device);
+    setText(
+      this.rate,
+      status.learning_rate === null ? '' : say(trans, 'learning rate %1', rateText(status.learning_rate))
+    );
+    const share = status.data_wait;
+    setText(this.wait, status.active > 0 ? say(trans, 'data wait %1', percent(share)) : '');
+    setAttribute(this.wait, 'title', trans('Share of the time that training has waited for the data loader'));
+    this.wait.classList.toggle('lit-mod-high', share >= 0.3 && status.active > 5);
+    const perSecond = status.samples_per_second;
+    const samples = perSecond >= 10 ? Math.round(perSecond).toLocaleString('en') : perSecond.toFixed(1);
+    setText(this.samples, status.state === 'running' && perSecond > 0 ? say(trans, '%1 samples/s', samples) : '');
+  }
+
+  private readonly device = make('span');
+  private readonly rate = make('span');
+  private readonly wait = make('span');
+  private readonly samples = make('span');
+}

@@ -1,0 +1,158 @@
+/**
+ * What is known of a run so far: packets merged into whole series, the events and the status.
+ * It must not know how anything is drawn or fetched.
+ */
+import type { Packet, RunEvent, SeriesHeader } from './packet';
+import type { Axis, PacketQuery, RunStatus } from './source';
+
+/** A series as far as it is known: `x` and `y` hold `length` points. */
+export interface Series {
+  id: number;
+  name: string;
+  progBar: boolean;
+  stride: number;
+  total: number;
+  last: SeriesHeader['last'];
+  min: SeriesHeader['min'];
+  max: SeriesHeader['max'];
+  nonfinite: SeriesHeader['nonfinite'];
+  x: Float64Array;
+  y: Float32Array;
+  length: number;
+}
+
+/** What a packet changed. */
+export interface Change {
+  /** Ids of series with new points. */
+  series: Set<number>;
+  /** A series is here for the first time. */
+  shape: boolean;
+  events: RunEvent[];
+}
+
+export class RunStore {
+  readonly series = new Map<number, Series>();
+  readonly events: RunEvent[] = [];
+  status: RunStatus | null = null;
+  run = '';
+  name = '';
+  axis: Axis = 'step';
+  /** The part of the run that is looked at closely, replaced whole by each answer. */
+  window: Map<number, Series> | null = null;
+
+  /** What to ask for to get all that is new. */
+  query(width: number): PacketQuery {
+    const have = [...this.series.values()].map(s => `${s.id}:${s.stride}:${buckets(s)}`).join(',');
+    return { width, axis: this.axis, have, events: this.eventsKnown };
+  }
+
+  /** Look along another axis: the points have to be asked for again, everything else stays. */
+  setAxis(axis: Axis): void {
+    if (axis !== this.axis) {
+      this.axis = axis;
+      this.window = null;
+      for (const series of this.series.values()) {
+        series.length = 0;
+        series.total = 0;
+      }
+    }
+  }
+
+  /** Merge an answer to `query`. */
+  merge({ header, points }: Packet): Change {
+    const change: Change = { series: new Set(), shape: false, events: [] };
+    if (header.axis !== this.axis) {
+      return change; // the answer to a question of before the axis was changed
+    }
+    this.status = header.status;
+    this.run = header.run;
+    this.name = header.name;
+    change.events = this.mergeEvents(header.events, header.events_next);
+    header.series.forEach((head, i) => {
+      let series = this.series.get(head.id);
+      if (!series) {
+        series = emptySeries(head);
+        this.series.set(head.id, series);
+        change.shape = true;
+      }
+      if (append(series, head, points[i].x, points[i].y)) {
+        change.series.add(head.id);
+      }
+    });
+    return change;
+  }
+
+  /** Take the answer to a question for a window; its events and status are left to `merge`. */
+  mergeWindow({ header, points }: Packet): void {
+    if (header.axis !== this.axis) {
+      return;
+    }
+    this.window = new Map(
+      header.series.map((head, i) => {
+        const series = emptySeries(head);
+        append(series, head, points[i].x, points[i].y);
+        return [head.id, series];
+      })
+    );
+  }
+
+  private eventsKnown = 0;
+
+  private mergeEvents(events: RunEvent[], next: number): RunEvent[] {
+    if (next < this.eventsKnown) {
+      // The log was replaced: what came is all there is.
+      this.events.length = 0;
+    } else if (next === this.eventsKnown) {
+      return [];
+    }
+    this.eventsKnown = next;
+    this.events.push(...events);
+    return events;
+  }
+}
+
+function emptySeries(head: SeriesHeader): Series {
+  return {
+    id: head.id,
+    name: head.name,
+    progBar: head.prog_bar,
+    stride: head.stride,
+    total: 0,
+    last: null,
+    min: null,
+    max: null,
+    nonfinite: [],
+    x: new Float64Array(0),
+    y: new Float32Array(0),
+    length: 0
+  };
+}
+
+function buckets(series: Series): number {
+  return series.stride === 1 ? series.length : series.length / 2;
+}
+
+/** Drop the points from bucket `start` on and append; whether anything is different now. */
+function append(series: Series, head: SeriesHeader, x: Float64Array, y: Float32Array): boolean {
+  const changed = x.length > 0 || head.total !== series.total;
+  series.total = head.total;
+  series.stride = head.stride;
+  series.last = head.last;
+  series.min = head.min;
+  series.max = head.max;
+  series.nonfinite = head.nonfinite;
+  const keep = Math.min(series.length, head.start * (head.stride === 1 ? 1 : 2));
+  const length = keep + x.length;
+  if (length > series.x.length) {
+    const room = Math.max(64, length * 2);
+    const [oldX, oldY] = [series.x, series.y];
+    series.x = new Float64Array(room);
+    series.y = new Float32Array(room);
+    series.x.set(oldX.subarray(0, keep));
+    series.y.set(oldY.subarray(0, keep));
+  }
+  series.x.set(x, keep);
+  series.y.set(y, keep);
+  series.length = length;
+  return changed;
+}

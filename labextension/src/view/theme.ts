@@ -1,0 +1,99 @@
+/**
+ * The page's colours and fonts as they are now, and a word when they change.
+ * It must not name a theme: it reads the variables of JupyterLab, of VS Code, else what the page itself uses.
+ */
+
+export interface Theme {
+  dark: boolean;
+  /** Text, quieter text, paper, grid and the colour of errors, each as CSS writes them. */
+  text: string;
+  quiet: string;
+  paper: string;
+  grid: string;
+  error: string;
+  /** What a person did. */
+  act: string;
+  font: string;
+  /** Looks of lines; a slot beyond the last begins again with other dashes. */
+  lines: string[];
+}
+
+/**
+ * Told apart with the common kinds of colour-blindness (after Okabe and Ito), each at least 3:1 on its paper.
+ * The dash tells the same a second time.
+ */
+const LINES = {
+  light: ['#0067a8', '#c2500a', '#00805e', '#a8508a', '#8a6d00', '#3f84c4', '#5c5c5c'],
+  dark: ['#62b5f0', '#f0954f', '#3cc4a0', '#dc92c4', '#d6c24a', '#9cc7f5', '#b8b8b8']
+};
+
+const DASHES = ['solid', '6px,3px', '2px,3px', '9px,3px,2px,3px', '12px,4px', '4px,2px,1px,2px', '1px,2px'];
+
+/** The colour of the line in `slot`. */
+export function colourOf(theme: Theme, slot: number): string {
+  return theme.lines[slot % theme.lines.length];
+}
+
+/** The dash of the line in `slot`, as both SVG and plotly.js read it. */
+export function dashOf(slot: number): string {
+  const round = Math.floor(slot / LINES.light.length);
+  return DASHES[(slot + round) % DASHES.length];
+}
+
+/** What the page around `node` looks like. */
+export function readTheme(node: Element): Theme {
+  const style = getComputedStyle(node);
+  const read = (...names: string[]): string => {
+    for (const name of names) {
+      const value = style.getPropertyValue(name).trim();
+      if (value) {
+        return value;
+      }
+    }
+    return '';
+  };
+  const dark = isDark(read('--jp-layout-color0'));
+  return {
+    dark,
+    text: read('--jp-ui-font-color1', '--vscode-editor-foreground') || (dark ? '#e0e0e0' : '#262626'),
+    quiet: read('--jp-ui-font-color2', '--vscode-descriptionForeground') || (dark ? '#a8a8a8' : '#616161'),
+    paper: read('--jp-layout-color0', '--vscode-editor-background') || (dark ? '#111111' : '#ffffff'),
+    grid: dark ? 'rgba(255, 255, 255, 0.12)' : 'rgba(0, 0, 0, 0.09)',
+    error: dark ? '#ff8a7a' : '#c62828',
+    act: dark ? '#d6a5ff' : '#7b3fb5',
+    font: read('--jp-ui-font-family', '--vscode-font-family') || 'system-ui, sans-serif',
+    lines: dark ? LINES.dark : LINES.light
+  };
+}
+
+function isDark(jupyterPaper: string): boolean {
+  const body = document.body;
+  const jupyter = body.getAttribute('data-jp-theme-light');
+  if (jupyter !== null) {
+    return jupyter === 'false';
+  }
+  const code = body.getAttribute('data-vscode-theme-kind');
+  if (code !== null) {
+    return code === 'vscode-dark' || code === 'vscode-high-contrast';
+  }
+  return !jupyterPaper && prefersDark().matches;
+}
+
+function prefersDark(): MediaQueryList {
+  return window.matchMedia('(prefers-color-scheme: dark)');
+}
+
+/** Call `changed` whenever the page may look different; the result ends that. */
+export function watchTheme(changed: () => void): () => void {
+  const observer = new MutationObserver(changed);
+  observer.observe(document.body, {
+    attributes: true,
+    attributeFilter: ['data-jp-theme-light', 'data-jp-theme-name', 'data-vscode-theme-kind', 'class']
+  });
+  const query = prefersDark();
+  query.addEventListener('change', changed);
+  return () => {
+    observer.disconnect();
+    query.removeEventListener('change', changed);
+  };
+}
