@@ -32,6 +32,7 @@ _TEMPORARY_NAME = re.compile(r"\.lit-studio-([0-9a-f]{8})-(\d+)-(\d+)-\d+\.tmp")
 # Left by another machine (a shared disk), whose processes can't be asked: this old is abandoned.
 _ABANDONED_AFTER = 24 * 3600.0
 _SIBLINGS_TRIED = 5
+_PICKLE = b"\x80"
 _serial = itertools.count()
 
 
@@ -253,18 +254,28 @@ def _load(
     try:
         return torch.load(source, map_location=map_location, weights_only=safe)
     except pickle.UnpicklingError as error:
-        if "weights_only" not in str(error) and "Weights only" not in str(error):
-            raise CheckpointCorruptError(f"{name} can't be unpickled ({error})", advice=advice()) from error
+        # Without checksums (a bare pickle), only what names a type is a refusal; the rest is damage.
+        if _is_bare_pickle(source) and "allowed global" not in str(error):
+            raise CheckpointCorruptError(f"{name} can't be unpickled", advice=advice()) from error
         raise CheckpointError(
             f"{name} is intact, but torch's safe loader refuses types in it",
             advice=f"If you trust the file, load it with weights_only=False.\n{error}",
         ) from error
     except (EOFError, zipfile.BadZipFile) as error:
         raise CheckpointCorruptError(f"{name} can't be read ({error})", advice=advice()) from error
-    except RuntimeError as error:
-        if "PytorchStreamReader" not in str(error):
-            raise
+    except (RuntimeError, ValueError, IndexError, KeyError, AttributeError, struct.error) as error:
+        if not _is_bare_pickle(source) and "PytorchStreamReader" not in str(error):
+            raise  # the bytes are right: the cause is map_location, or a class that has changed since
         raise CheckpointCorruptError(f"{name} can't be read ({error})", advice=advice()) from error
+
+
+def _is_bare_pickle(source: Path | IO[bytes]) -> bool:
+    """Whether the file has torch's format before 1.6, a pickle without checksums."""
+    if isinstance(source, Path):
+        with source.open("rb") as file:
+            return file.read(1) == _PICKLE
+    source.seek(0)
+    return source.read(1) == _PICKLE
 
 
 def _verify(path: Path) -> str | None:
@@ -283,7 +294,7 @@ def _problem(file: IO[bytes]) -> str | None:
     start = file.read(4)
     if not start:
         return "is empty"
-    if start[:1] == b"\x80":  # torch's format before 1.6: a bare pickle without checksums
+    if start[:1] == _PICKLE:  # torch's format before 1.6, without checksums
         return None
     if start[:2] != b"PK":
         return "is no checkpoint (it is not a file that torch.save wrote)"
