@@ -40,7 +40,7 @@ help: ## Show this list
 setup: $(STAMPS)/install $(LABEXTENSION) ## Set up .venv and build the browser side
 
 studio: setup ## Open JupyterLab on the quickstart
-	lit-studio notebooks --open guide/01-quickstart.ipynb
+	lit-studio lab notebooks --open guide/01-quickstart.ipynb
 
 quickstart: setup ## Run the quickstart here in the terminal; the executed notebook goes to build/
 	@mkdir -p build/quickstart

@@ -28,7 +28,9 @@ REGISTRIES = [
         ("deb", "debian", "org"),
     )
 ]
-MACHINE_PATH = re.compile(r"""(?<![\w.:/$})~-])/(?:root|work|home|Users)/[\w.]""")
+# Roots of containers and the places of this very checkout and user; the lookbehind leaves URLs and joined paths alone.
+PLACES = [r"/root/\w", r"/work/\w", re.escape(str(ROOT)), re.escape(str(Path.home()))]
+MACHINE_PATH = re.compile(rf"(?<![\w.:/$}})~-])(?:{'|'.join(PLACES)})")
 
 
 def tracked_files() -> list[Path]:
