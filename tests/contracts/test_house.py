@@ -29,7 +29,7 @@ REGISTRIES = [
     )
 ]
 # Roots of containers and the places of this very checkout and user; the lookbehind leaves URLs and joined paths alone.
-PLACES = [r"/root/\w", r"/work/\w", re.escape(str(ROOT)), re.escape(str(Path.home()))]
+PLACES = [r"/(?:root|work)/\w", re.escape(str(ROOT)), re.escape(str(Path.home()))]
 MACHINE_PATH = re.compile(rf"(?<![\w.:/$}})~-])(?:{'|'.join(PLACES)})")
 
 
