@@ -34,9 +34,9 @@ class Places:
         if relative.startswith("/"):  # Jupyter's own paths sometimes do and mean the root
             relative = relative.lstrip("/")
         try:
-            path = (self.root / relative).resolve()
-            return path if path.is_dir() and path.is_relative_to(self.root) else None
-        except (OSError, ValueError):  # a name too long, a loop of links, a NUL byte
+            path = Path(os.path.realpath(self.root / relative))
+            return path if path.is_relative_to(self.root) and path.is_dir() else None
+        except (OSError, ValueError):  # a name too long, a NUL byte
             return None
 
     def relative(self, path: str | Path) -> str:

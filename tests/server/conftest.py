@@ -6,7 +6,6 @@ import contextlib
 import json
 
 import pytest
-from tornado.httpclient import HTTPClientError
 
 from lit_studio.base.events import MetricsLogged, Points, Progressed, RunEnded, RunStarted
 from lit_studio.base.runs import RunDirectory, RunRecorder
@@ -22,16 +21,29 @@ def jp_server_config():
 
 
 @pytest.fixture
-def fetch(jp_fetch):
-    """``await fetch("runs/…", method=…)``: status and body (JSON where it is), whatever the status is."""
+def request_raw(jp_serverapp, http_server_client, jp_auth_header):
+    """``await request_raw(path)``: the response to exactly this path, whatever its status; logged in by default."""
+
+    async def request_raw(path: str, **options):
+        return await http_server_client.fetch(path, **{"headers": jp_auth_header, "raise_error": False, **options})
+
+    return request_raw
+
+
+@pytest.fixture
+def api(jp_serverapp):
+    """The path below which the extension answers."""
+    return f"{jp_serverapp.base_url}lit-studio/api/"
+
+
+@pytest.fixture
+def fetch(request_raw, api):
+    """``await fetch("runs/…")``: status and body (decoded where it is JSON), whatever the status is."""
 
     async def fetch(path: str, **options):
-        try:
-            response = await jp_fetch("lit-studio/api", path, **options)
-        except HTTPClientError as error:
-            response = error.response
-        kind = response.headers["Content-Type"]
-        return response.code, json.loads(response.body) if kind.startswith("application/json") else response.body
+        response = await request_raw(api + path, **options)
+        is_json = response.headers["Content-Type"].startswith("application/json")
+        return response.code, json.loads(response.body) if is_json else response.body
 
     return fetch
 

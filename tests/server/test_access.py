@@ -10,7 +10,6 @@ import pytest
 import yaml
 from jupyter_server.auth import Authorizer
 from jupyter_server.utils import url_path_join
-from tornado.httpclient import AsyncHTTPClient, HTTPRequest
 from tornado.web import RequestHandler
 
 import lit_studio.extension
@@ -29,15 +28,23 @@ class Denying(Authorizer):
         return resource != "lit-studio"
 
 
+def all_rules(router):
+    """Every rule of a router and of the routers in it."""
+    for rule in router.rules:
+        if hasattr(rule.target, "rules"):
+            yield from all_rules(rule.target)
+        else:
+            yield rule
+
+
 def registered(serverapp) -> list[tuple[str, str, type[RequestHandler]]]:
-    """Method, path with a name in place of each group, and handler: from the web application, so nothing is missed."""
+    """Method, path with an id in place of each group, and handler: from the web application, so nothing is missed."""
     found = []
-    for rule in serverapp.web_app.wildcard_router.rules:
-        target, pattern = rule.target, getattr(rule.matcher, "regex", None)
-        is_ours = isinstance(target, type) and target.__module__.startswith("lit_studio.")
-        if not is_ours and (pattern is None or "lit-studio" not in pattern.pattern):
+    for rule in all_rules(serverapp.web_app.default_router):
+        target, pattern = rule.target, rule.matcher.regex.pattern
+        if not (target.__module__.startswith("lit_studio.") or "lit-studio" in pattern or "lit_studio" in pattern):
             continue
-        path = re.sub(r"\(\?P<\w+>[^)]*\)|\([^)]*\)", "0123abcd", pattern.pattern).rstrip("$")
+        path = re.sub(r"\(\?P<\w+>[^)]*\)|\([^)]*\)", "0123abcd", pattern).rstrip("$")
         found += [
             (method, path, target)
             for method in METHODS
@@ -46,14 +53,15 @@ def registered(serverapp) -> list[tuple[str, str, type[RequestHandler]]]:
     return found
 
 
-async def request(url, method, **headers):
-    body = {} if method in ("GET", "HEAD", "DELETE") else {"body": "{}"}
-    return await AsyncHTTPClient().fetch(HTTPRequest(url, method=method, headers=headers, **body), raise_error=False)
-
-
 @pytest.fixture
-def server_url(jp_http_port):
-    return f"http://127.0.0.1:{jp_http_port}"
+def request_as(request_raw):
+    """``await request_as(method, path, header=…)``: the response, logged in only as far as the headers say."""
+
+    async def request_as(method: str, path: str, **headers):
+        body = {} if method in ("GET", "HEAD", "DELETE") else {"body": "{}"}
+        return await request_raw(path, method=method, headers=headers, follow_redirects=False, **body)
+
+    return request_as
 
 
 def test_the_routes_are_found(jp_serverapp):
@@ -68,15 +76,15 @@ def test_the_routes_are_found(jp_serverapp):
     }
 
 
-async def test_no_route_answers_without_a_token(jp_serverapp, server_url):
+async def test_no_route_answers_without_a_token(jp_serverapp, request_as):
     for method, path, _ in registered(jp_serverapp):
         for headers in ({}, {"Authorization": "token wrong"}):
-            response = await request(server_url + path, method, **headers)
+            response = await request_as(method, path, **headers)
             assert response.code == 403, (method, path)
             assert set(json.loads(response.body)) <= {"message", "reason"}, (method, path)
 
 
-async def test_a_handler_planted_without_authentication_is_caught(jp_serverapp, server_url):
+async def test_a_handler_planted_without_authentication_is_caught(jp_serverapp, request_as):
     """The test above fails for it: a check that can't fail proves nothing."""
     from jupyter_server.base.handlers import APIHandler
 
@@ -87,7 +95,7 @@ async def test_a_handler_planted_without_authentication_is_caught(jp_serverapp, 
     Planted.__module__ = "lit_studio.extension.planted"
     base = jp_serverapp.web_app.settings["base_url"]
     jp_serverapp.web_app.add_handlers(".*$", [(url_path_join(base, "lit-studio/api/planted"), Planted)])
-    answers = {path: (await request(server_url + path, method)).code for method, path, _ in registered(jp_serverapp)}
+    answers = {path: (await request_as(method, path)).code for method, path, _ in registered(jp_serverapp)}
     assert [path for path, code in answers.items() if code != 403] == [url_path_join(base, "lit-studio/api/planted")]
 
 
@@ -96,7 +104,7 @@ class TestDenied:
     def jp_server_config(self):
         return {"ServerApp": {"jpserver_extensions": {"lit_studio": True}, "authorizer_class": Denying}}
 
-    async def test_the_authorizer_is_asked_about_every_route(self, jp_serverapp, server_url, jp_auth_header):
+    async def test_the_authorizer_is_asked_about_every_route(self, jp_serverapp, request_as, jp_auth_header):
         document = yaml.safe_load(Path(lit_studio.extension.__file__).with_name("openapi.yaml").read_text())
         expected = {
             (method.upper(), re.sub(r"{\w+}", "0123abcd", path)): operation["x-action"]
@@ -106,30 +114,29 @@ class TestDenied:
         }
         for method, path, _ in registered(jp_serverapp):
             Denying.asked.clear()
-            response = await request(server_url + path, method, **jp_auth_header)
+            response = await request_as(method, path, **jp_auth_header)
             assert response.code == 403, (method, path)
             assert Denying.asked == [(expected[method, "/" + path.split("/api/")[1]], "lit-studio")], path
 
 
-async def test_a_cookie_without_xsrf_may_not_post(jp_serverapp, server_url, jp_auth_header):
-    base = server_url + jp_serverapp.base_url
-    login = await AsyncHTTPClient().fetch(
-        HTTPRequest(f"{base}login?token={jp_serverapp.identity_provider.token}", follow_redirects=False),
-        raise_error=False,
-    )
-    cookies = [cookie.split(";")[0] for cookie in login.headers.get_list("Set-Cookie")]
+async def test_a_cookie_without_xsrf_may_not_post(jp_serverapp, request_as, jp_auth_header):
+    base = jp_serverapp.base_url
+    login = await request_as("GET", f"{base}login?token={jp_serverapp.identity_provider.token}")
+    form = await request_as("GET", f"{base}login")
+    given = login.headers.get_list("Set-Cookie") + form.headers.get_list("Set-Cookie")
+    cookies = [cookie.split(";")[0] for cookie in given]
     assert any(cookie.startswith("username-") for cookie in cookies), "the log-in gives a cookie"
     cookie = "; ".join(cookies)
-    page = await request(f"{base}lit-studio/api/info", "GET", Cookie=cookie, Referer=base)
+    xsrf = next(c.partition("=")[2] for c in cookies if c.startswith("_xsrf="))
+    page = await request_as("GET", f"{base}lit-studio/api/info", Cookie=cookie, **{"X-XSRFToken": xsrf})
     assert page.code == 200, "the cookie alone lets one read"
     posts = [path for method, path, _ in registered(jp_serverapp) if method != "GET"]
     assert posts
     for path in posts:
-        response = await request(server_url + path, "POST", Cookie=cookie)
+        response = await request_as("POST", path, Cookie=cookie)
         assert response.code == 403, path
         assert "_xsrf" in json.loads(response.body)["message"]
-        xsrf = next(c.partition("=")[2] for c in cookies if c.startswith("_xsrf="))
-        response = await request(server_url + path, "POST", Cookie=cookie, **{"X-XSRFToken": xsrf})
+        response = await request_as("POST", path, Cookie=cookie, **{"X-XSRFToken": xsrf})
         assert response.code in (400, 404), "with it the question itself is judged"
 
 

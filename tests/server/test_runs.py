@@ -95,9 +95,9 @@ async def test_a_damaged_record_is_said_to_be(fetch, root, write_run):
 
 
 @pytest.mark.parametrize("query", ["", "width=64", "axis=epoch&events=1", "width=64&x0=10&x1=20.5", "have=0:1:40"])
-async def test_a_packet_is_what_the_reader_says(query, fetch, jp_fetch, root, write_run):
+async def test_a_packet_is_what_the_reader_says(query, request_raw, api, root, write_run):
     run = write_run(root / "run", end="finished", steps=5000)
-    response = await jp_fetch("lit-studio/api", f"runs/{run.info.id}/packet?{query}")
+    response = await request_raw(f"{api}runs/{run.info.id}/packet?{query}")
     numbers = {"width": int, "events": int, "x0": float, "x1": float}
     pairs = [part.split("=") for part in query.split("&") if part]
     asked = {name: numbers.get(name, str)(value) for name, value in pairs}
@@ -231,7 +231,13 @@ class TestNamedUser:
             def get_user(self, handler):
                 return User("ada", "Ada", "Ada Lovelace")
 
-        return {"ServerApp": {"jpserver_extensions": {"lit_studio": True}, "identity_provider_class": Directory}}
+        return {
+            "ServerApp": {
+                "jpserver_extensions": {"lit_studio": True},
+                "identity_provider_class": Directory,
+                "disable_check_xsrf": True,
+            }
+        }
 
     async def test_the_command_says_who_asked(self, fetch, jp_fetch, root, write_run):
         run = RunDirectory.open(write_run(root / "run").path)
