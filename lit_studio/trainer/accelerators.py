@@ -1,0 +1,170 @@
+"""Which device the arguments ``accelerator`` and ``devices`` mean on this machine.
+
+It must not know what will run there.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from typing import Any
+
+import torch
+
+from lit_studio.base.errors import InvalidTypeError, InvalidValueError, MisconfigurationException
+
+_log = logging.getLogger("lit_studio")
+
+
+class Accelerator:
+    """A kind of device.
+
+    Attributes:
+        name: torch's word for it: ``cpu``, ``cuda`` or ``mps``.
+    """
+
+    name = "cpu"
+
+    @classmethod
+    def is_available(cls) -> bool:
+        """Whether this machine has one that torch can use."""
+        return True
+
+    @classmethod
+    def auto_device_count(cls) -> int:
+        """How many there are."""
+        return 1
+
+    @classmethod
+    def describe(cls, device: torch.device) -> str:
+        """``device`` in words, for instance ``NVIDIA H100``."""
+        return "cpu"
+
+
+class CPUAccelerator(Accelerator):
+    """The processor."""
+
+
+class CUDAAccelerator(Accelerator):
+    """NVIDIA GPUs, and AMD ones under ROCm."""
+
+    name = "cuda"
+
+    @classmethod
+    def is_available(cls) -> bool:
+        """Whether torch sees a GPU."""
+        return torch.cuda.is_available()
+
+    @classmethod
+    def auto_device_count(cls) -> int:
+        """How many GPUs are visible."""
+        return torch.cuda.device_count()
+
+    @classmethod
+    def describe(cls, device: torch.device) -> str:
+        """The GPU's product name."""
+        return torch.cuda.get_device_name(device)
+
+
+class MPSAccelerator(Accelerator):
+    """Apple's GPU."""
+
+    name = "mps"
+
+    @classmethod
+    def is_available(cls) -> bool:
+        """Whether this is a machine with Metal and a torch built for it."""
+        return torch.backends.mps.is_available()
+
+    @classmethod
+    def describe(cls, device: torch.device) -> str:
+        """Apple's GPU has no product name that torch knows."""
+        return "Apple GPU"
+
+
+GPUS: tuple[type[Accelerator], ...] = (CUDAAccelerator, MPSAccelerator)
+NAMES: dict[str, tuple[type[Accelerator], ...]] = {
+    "auto": (*GPUS, CPUAccelerator),
+    "cpu": (CPUAccelerator,),
+    "gpu": GPUS,
+    "cuda": (CUDAAccelerator,),
+    "mps": (MPSAccelerator,),
+}
+
+
+def resolve_accelerator(accelerator: str | Accelerator) -> Accelerator:
+    """The kind of device that the argument means.
+
+    Raises:
+        InvalidValueError: an unknown name.
+        MisconfigurationException: this machine has no such device.
+    """
+    if isinstance(accelerator, Accelerator):
+        return accelerator
+    if not isinstance(accelerator, str) or accelerator not in NAMES:
+        valid = f"one of {', '.join(NAMES)}"
+        raise InvalidValueError("You selected an invalid accelerator name", value=accelerator, valid=valid)
+    for kind in NAMES[accelerator]:
+        if kind.is_available():
+            return kind()
+    raise MisconfigurationException(
+        f"No supported {accelerator} backend found", advice="Use accelerator='auto' or 'cpu' on this machine."
+    )
+
+
+def resolve_devices(accelerator: Accelerator, devices: list[int] | str | int) -> list[int]:
+    """The device indices that the argument means, one of them as long as a run is one process.
+
+    Args:
+        accelerator: the kind of device.
+        devices: a count, ``"auto"``, −1 (all), a list of indices, or a string of either such as ``"1"`` or ``"0,"``.
+
+    Raises:
+        MisconfigurationException: no device, one that isn't there, or more than one.
+        InvalidTypeError: neither of the forms above.
+    """
+    present = accelerator.auto_device_count()
+    wanted = _parse(devices, lambda: present)
+    if wanted is None:
+        if present > 1:
+            _log.info("Using %s device 0 of %d; devices=[i] picks another.", accelerator.name, present)
+        return [0]
+    if not wanted:
+        raise MisconfigurationException("Trainer(devices) asks for no device", value=devices, valid="at least one")
+    missing = [index for index in wanted if index >= present or index < 0]
+    if accelerator.name != "cpu" and missing:
+        raise MisconfigurationException(
+            f"You requested {accelerator.name} device {missing[0]}, but this machine doesn't have it",
+            value=devices,
+            valid=f"indices 0 to {present - 1}",
+        )
+    if len(set(wanted)) != len(wanted):
+        raise MisconfigurationException("Device indices must be unique", value=devices)
+    if len(wanted) > 1:
+        raise MisconfigurationException(
+            "Training on several devices is not available yet",
+            value=devices,
+            valid="devices=1, a list of one index, or 'auto'",
+            advice="Several devices need a distributed strategy, which this version doesn't have.",
+        )
+    return wanted
+
+
+def _parse(devices: Any, present: Callable[[], int]) -> list[int] | None:
+    """Indices, or None for ``auto``."""
+    if devices == "auto":
+        return None
+    if isinstance(devices, str):
+        text = devices.strip()
+        try:
+            numbers = [int(part) for part in text.split(",") if part.strip()]
+        except ValueError:
+            raise InvalidTypeError("devices can't be read", value=devices, valid="'auto', '2' or '0,1'") from None
+        devices = numbers if "," in text else (numbers[0] if numbers else 0)
+    if isinstance(devices, bool) or not isinstance(devices, int | list | tuple):
+        raise InvalidTypeError("devices has the wrong type", value=devices, valid="an int, a list of ints or a str")
+    if isinstance(devices, int):
+        return list(range(present() if devices == -1 else devices))
+    if not all(isinstance(index, int) and not isinstance(index, bool) for index in devices):
+        raise InvalidTypeError("device indices must be ints", value=devices, valid="a list of ints")
+    return list(devices)

@@ -1,0 +1,240 @@
+"""Validation, test and prediction: passes over loaders without gradients.
+
+It must not know training: inside a fit the loop calls it and goes on.
+"""
+
+from __future__ import annotations
+
+import time
+import warnings
+from collections.abc import Iterator
+from contextlib import AbstractContextManager
+from itertools import islice
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+from lit_studio.base.errors import InvalidValueError, MisconfigurationException
+from lit_studio.trainer.combined_loader import CombinedLoader
+from lit_studio.trainer.data import Loaders, evaluation_loaders
+from lit_studio.trainer.dispatch import accepts, overrides
+from lit_studio.trainer.seed import isolate_rng
+from lit_studio.trainer.state import RunningStage
+
+if TYPE_CHECKING:
+    from lit_studio.trainer.trainer import Trainer
+
+WORDS = {"validate": ("val", "validation"), "test": ("test", "test"), "predict": ("predict", "predict")}
+
+
+class EvaluationLoop:
+    """Passes over the loaders of one stage.
+
+    Args:
+        trainer: whose.
+        stage: ``validate``, ``test`` or ``predict``.
+
+    Attributes:
+        loaders: the stage's, None before they are asked for.
+        total: batches of the pass that is under way.
+    """
+
+    def __init__(self, trainer: Trainer, stage: str):
+        self._trainer, self._stage = trainer, stage
+        self._word, self._hook = WORDS[stage]
+        self.loaders: Loaders | None = None
+        self.total: float = 0
+        self.return_predictions = True
+        self.predictions: list[list[Any]] = []
+        self.epoch_batch_indices: list[list[list[int]]] = []
+        self._loaded_at = 0
+
+    @property
+    def counts(self) -> list[int | float]:
+        """Batches of each loader, as far as known."""
+        return self.loaders.counts if self.loaders is not None else []
+
+    @property
+    def sanity_counts(self) -> list[int | float]:
+        """Batches of each loader in the sanity check."""
+        return [min(count, self._trainer.num_sanity_val_steps) for count in self.counts]
+
+    def setup_data(self) -> None:
+        """Ask for the loaders, unless they are there, or nothing would be done with them."""
+        trainer, source = self._trainer, self._trainer.source
+        if trainer.state.fn == "fit" and not trainer.enable_validation:
+            return
+        if self.loaders is not None and not self._reload_is_due():
+            return
+        limit = getattr(trainer, f"limit_{self._word}_batches")
+        self.loaders = evaluation_loaders(source.get(self._word), limit, self._word)
+        self._loaded_at = trainer.current_epoch
+
+    def _reload_is_due(self) -> bool:
+        trainer = self._trainer
+        every = trainer.reload_dataloaders_every_n_epochs
+        due = bool(every) and trainer.current_epoch - self._loaded_at >= every
+        return due and trainer.state.fn == "fit" and trainer.source.from_hook(self._word)
+
+    # A pass -----------------------------------------------------------------------------------------------------
+
+    def sanity_check(self) -> None:
+        """Try a few batches; nothing is kept, and random numbers go on as if it hadn't happened."""
+        trainer = self._trainer
+        if not trainer.enable_validation or trainer.num_sanity_val_steps == 0:
+            return
+        trainer.enter(RunningStage.SANITY_CHECKING)
+        with isolate_rng():
+            trainer.hooks.call("on_sanity_check_start")
+            self.run()
+            trainer.hooks.call("on_sanity_check_end")
+        trainer.results.clear_metrics()
+        trainer.enter(RunningStage.TRAINING)
+
+    def run(self) -> list[dict[str, float]]:
+        """Run the pass with its hooks; returns a dict of metrics for each loader (empty for prediction)."""
+        trainer, results = self._trainer, self._trainer.results
+        self.setup_data()
+        counts = self.sanity_counts if trainer.sanity_checking else self.counts
+        if not sum(counts):
+            return []
+        self.total = sum(counts)
+        self._resolve()
+        modes = [(module, module.training) for module in trainer.lightning_module.modules()]
+        inside_fit = trainer.state.fn == "fit"
+        name, batch, loader, scope = self._hook, results.batch, results.loader, results.scope
+        if inside_fit and not trainer.sanity_checking:
+            trainer.hooks.call_own("on_validation_model_zero_grad")
+        trainer.hooks.call_own(f"on_{name}_model_eval")
+        with self._no_gradients():
+            trainer.hooks.call(f"on_{name}_start")
+            results.reset(self._stage)
+            trainer.hooks.call(f"on_{name}_epoch_start")
+            outputs = self._pass(counts)
+            trainer.hooks.call(f"on_{name}_epoch_end")
+            results.leave()
+            if self._stage != "predict":
+                outputs = self._log(len(counts))
+            trainer.hooks.call(f"on_{name}_end")
+        trainer.epoch_over = None
+        self._restore(modes)
+        results.eval_step, results.batch, results.loader, results.scope = None, batch, loader, scope
+        return outputs
+
+    def _restore(self, modes: list[tuple[torch.nn.Module, bool]]) -> None:
+        hook = f"on_{self._hook}_model_train"
+        if overrides(self._trainer.lightning_module, hook):
+            self._trainer.hooks.call_own(hook)
+            return
+        for module, training in modes:
+            module.training = training
+
+    def _no_gradients(self) -> AbstractContextManager[Any]:
+        return torch.inference_mode() if self._trainer.plan.inference_mode else torch.no_grad()
+
+    def _resolve(self) -> None:
+        trainer, name = self._trainer, f"{self._hook}_step"
+        module = trainer.lightning_module
+        self._step = trainer.profiled(name, trainer.strategy.step(module, name))
+        own = getattr(module, name)
+        self._takes_index = accepts(own, "batch_idx", 2)
+        several = len(self.counts) > 1
+        if several and not accepts(own, "dataloader_idx", 3):
+            raise MisconfigurationException(
+                f"You provided multiple dataloaders, but `{name}` doesn't take `dataloader_idx`",
+                advice=f"Define it as `{name}(self, batch, batch_idx, dataloader_idx=0)`.",
+            )
+        self._several = several
+        self._on_start = trainer.hooks.find(f"on_{self._hook}_batch_start")
+        self._on_end = trainer.hooks.find(f"on_{self._hook}_batch_end")
+        self._transfer = trainer.source.transfer(trainer.precision_plugin, trainer.strategy.root_device)
+        self._scope = trainer.results.scope_of(name)
+        self.predictions, self.epoch_batch_indices = [], []
+
+    def _pass(self, counts: list[int | float]) -> list[dict[str, float]]:
+        assert self.loaders is not None
+        trainer, results = self._trainer, self._trainer.results
+        observation, clock = trainer.observation, time.monotonic
+        done = 0
+        for index, (loader, count) in enumerate(zip(self.loaders.flat, counts, strict=True)):
+            results.loader = index if self._several else None
+            self.predictions.append([])
+            self.epoch_batch_indices.append([])
+            for batch_idx, batch in enumerate(self._batches(loader, count)):
+                results.eval_step = batch_idx
+                self._run_batch(batch, batch_idx, index)
+                done += 1
+                if clock() >= observation.due:
+                    observation.flush(done)
+                    if trainer.stopped_by_person and trainer.state.fn != "fit":
+                        break
+            observation.read()
+        observation.flush(done)
+        results.loader = results.eval_step = results.batch = None
+        trainer.epoch_over = self._stage
+        return []
+
+    def _batches(self, loader: Any, count: float) -> Iterator[Any]:
+        sampler = getattr(loader, "sampler", None)
+        if callable(getattr(sampler, "set_epoch", None)):
+            sampler.set_epoch(self._trainer.current_epoch)  # type: ignore[union-attr]
+        iterator = iter(loader)
+        if isinstance(loader, CombinedLoader):
+            iterator = (batch for batch, _, _ in iterator)
+        return iterator if count == float("inf") else islice(iterator, int(count))
+
+    def _run_batch(self, batch: Any, batch_idx: int, loader: int) -> None:
+        results, precision = self._trainer.results, self._trainer.precision_plugin
+        if self._transfer is not None:
+            batch = self._transfer(batch, loader)
+        results.batch = batch
+        tail = (loader,) if self._several else ()
+        if self._on_start is not None:
+            self._on_start(batch, batch_idx, *tail)
+        results.scope = self._scope
+        arguments = (batch, batch_idx, *tail) if self._takes_index else (batch,)
+        if precision.active:
+            with precision.forward_context():
+                output = self._step(*arguments)
+        else:
+            output = self._step(*arguments)
+        if self._stage == "predict" and output is None:
+            self._warn_nothing_predicted()
+        if self._on_end is not None:
+            self._on_end(output, batch, batch_idx, *tail)
+        if self._stage == "predict" and self.return_predictions:
+            self.predictions[loader].append(output)
+
+    def _warn_nothing_predicted(self) -> None:
+        warnings.warn("predict returned None if it was on purpose, ignore this warning...", stacklevel=2)
+
+    def _log(self, loaders: int) -> list[dict[str, float]]:
+        trainer, results = self._trainer, self._trainer.results
+        if trainer.sanity_checking:
+            trainer.observation.read()
+            found = results.note_epoch(self._stage)
+        else:
+            found = trainer.observation.log_epoch(self._stage, step=trainer.fit_loop.position.stepped)
+        outputs: list[dict[str, float]] = [{} for _ in range(loaders)]
+        for series, value in found:
+            own = outputs if series.loader is None else outputs[series.loader : series.loader + 1]
+            for output in own:
+                output[series.name] = output[series.epoch_name] = value
+        return outputs
+
+    def collect(self) -> list[Any]:
+        """The predictions: a list of batches' outputs, or a list of those for several loaders."""
+        if not self.return_predictions:
+            return []
+        return self.predictions if self._several else (self.predictions[0] if self.predictions else [])
+
+
+def check_return_predictions(value: Any) -> bool:
+    """The argument ``return_predictions`` of ``Trainer.predict``.
+
+    Raises:
+        InvalidValueError: it is no bool.
+    """
+    if value is not None and not isinstance(value, bool):
+        raise InvalidValueError("return_predictions has the wrong type", value=value, valid="True, False or None")
+    return value is not False

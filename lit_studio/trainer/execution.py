@@ -1,0 +1,324 @@
+"""One call of the Trainer, from set-up to teardown, and what happens when it fails or is interrupted.
+
+It must not know how a loop goes round: it prepares everything a loop needs, runs it, and cleans up.
+"""
+
+from __future__ import annotations
+
+import logging
+import sys
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+from lit_studio.base.errors import InvalidTypeError, MisconfigurationException
+from lit_studio.trainer import resume
+from lit_studio.trainer.attachments import check_state_keys, with_module_callbacks
+from lit_studio.trainer.checkpoint import read_checkpoint
+from lit_studio.trainer.data import Source
+from lit_studio.trainer.datamodule import LightningDataModule
+from lit_studio.trainer.dispatch import Dispatcher, overrides
+from lit_studio.trainer.display import print_results
+from lit_studio.trainer.loggers import Logger
+from lit_studio.trainer.module import LightningModule
+from lit_studio.trainer.state import RunningStage, TrainerFn, TrainerStatus
+
+if TYPE_CHECKING:
+    from lit_studio.trainer.trainer import Trainer
+
+_log = logging.getLogger("lit_studio")
+STAGES = {
+    TrainerFn.FITTING: RunningStage.TRAINING,
+    TrainerFn.VALIDATING: RunningStage.VALIDATING,
+    TrainerFn.TESTING: RunningStage.TESTING,
+    TrainerFn.PREDICTING: RunningStage.PREDICTING,
+}
+WORDS = {"fit": "train", "validate": "val", "test": "test", "predict": "predict"}
+STEPS = {"fit": "training_step", "validate": "validation_step", "test": "test_step"}
+
+
+@dataclass(frozen=True)
+class Call:
+    """What a person asked the Trainer to do; see ``Trainer.fit`` and its like."""
+
+    fn: TrainerFn
+    model: Any
+    loaders: Any
+    datamodule: LightningDataModule | None
+    ckpt_path: Any
+    weights_only: bool | None
+    more: dict[str, Any]
+    verbose: bool
+
+
+def carry_out(trainer: Trainer, call: Call) -> Any:
+    """Do what was asked.
+
+    Returns:
+        What the loop found: None for a fit.
+
+    Raises:
+        SystemExit: ^C in a script.
+        Exception: whatever the module or a callback raised, after everybody was told.
+    """
+    module = _accept(trainer, call)
+    trainer.state.fn, trainer.state.status = call.fn, TrainerStatus.RUNNING
+    trainer.enter(STAGES[call.fn])
+    trainer.stopped_by_person = False
+    try:
+        result = _run(trainer, call, module)
+    except KeyboardInterrupt as error:
+        _log.info("Detected KeyboardInterrupt, attempting graceful shutdown ...")
+        stays = is_interactive(trainer)
+        _fail(trainer, error, "interrupted")
+        if stays:
+            return None
+        sys.exit(1)
+    except BaseException as error:
+        _fail(trainer, error, "failed")
+        raise
+    trainer.state.status = TrainerStatus.FINISHED
+    trainer.state.stage = None
+    return result
+
+
+def is_interactive(trainer: Trainer) -> bool:
+    """Whether a person sits before a cell or a prompt that goes on after ^C, rather than before a script."""
+    return trainer.observation.displayed or hasattr(sys, "ps1")
+
+
+def _accept(trainer: Trainer, call: Call) -> LightningModule:
+    model = call.model
+    if model is None:
+        if call.fn == TrainerFn.FITTING or trainer._module is None:
+            raise InvalidTypeError(f"`Trainer.{call.fn}()` requires a `LightningModule`", value=model)
+        model = trainer._module
+    model = getattr(model, "_orig_mod", model)  # torch.compile's wrapper around a module
+    if not isinstance(model, LightningModule):
+        raise InvalidTypeError("`model` must be a `LightningModule`", value=type(model).__name__)
+    given = [loaders for loaders in (call.loaders, *call.more.values()) if loaders is not None]
+    if given and call.datamodule is not None:
+        raise MisconfigurationException(
+            f"You cannot pass dataloaders and a datamodule to `Trainer.{call.fn}()`", advice="Pass one of the two."
+        )
+    if call.datamodule is not None and not isinstance(call.datamodule, LightningDataModule):
+        raise InvalidTypeError("`datamodule` must be a `LightningDataModule`", value=call.datamodule)
+    return model
+
+
+def _run(trainer: Trainer, call: Call, module: LightningModule) -> Any:
+    _attach(trainer, call, module)
+    _verify(trainer, module)
+    if call.fn == TrainerFn.FITTING:
+        trainer.fit_loop.settle_bounds()
+    checkpoint = _read(trainer, call)
+    step, epoch = trainer.global_step, trainer.current_epoch
+    if checkpoint is not None and call.fn == TrainerFn.FITTING:
+        step, epoch = int(checkpoint.get("global_step", step)), int(checkpoint.get("epoch", epoch))
+    trainer.observation.open(step, epoch)
+    _set_up(trainer, module, checkpoint)
+    with _conditions(trainer):
+        result = _LOOPS[call.fn](trainer, call, checkpoint)
+    _tear_down(trainer)
+    trainer.observation.close("stopped" if trainer.should_stop and call.fn == TrainerFn.FITTING else "finished")
+    return result
+
+
+def _attach(trainer: Trainer, call: Call, module: LightningModule) -> None:
+    trainer._module = module
+    if call.datamodule is not None or call.loaders is not None or trainer.source is None or call.model is not None:
+        datamodule = call.datamodule
+        if datamodule is None and call.loaders is None and call.model is None:
+            datamodule = trainer.datamodule
+        trainer.datamodule = datamodule
+        trainer.source = Source(module, datamodule, {WORDS[call.fn]: call.loaders, **call.more})
+    else:
+        trainer.source = Source(module, trainer.datamodule, {})
+    if trainer.datamodule is not None:
+        trainer.datamodule.trainer = trainer
+    for loop in (trainer.validation, trainer.testing_loop, trainer.prediction, trainer.fit_loop):
+        loop.loaders = None
+    trainer.results.clear()
+    module.trainer = trainer
+    trainer.callbacks = with_module_callbacks(trainer.callbacks, module)
+    check_state_keys(trainer.callbacks)
+    trainer.hooks = Dispatcher(trainer, module, trainer.callbacks, trainer.results)
+
+
+def validates(trainer: Trainer) -> bool:
+    """Whether a fit has a validation step, data for it, and no limit of 0."""
+    stepped = overrides(trainer.lightning_module, "validation_step")
+    return trainer.limit_val_batches > 0 and stepped and trainer.source.has("val")
+
+
+def _verify(trainer: Trainer, module: LightningModule) -> None:
+    fn = str(trainer.state.fn)
+    step = STEPS.get(fn)
+    if step is not None and not overrides(module, step):
+        raise MisconfigurationException(
+            f"No `{step}()` method defined to run `Trainer.{fn}`",
+            advice=f"Lit Studio's Trainer needs `{step}()` in your LightningModule.",
+        )
+    if fn == "predict" and not overrides(module, "predict_step") and not overrides(module, "forward"):
+        raise MisconfigurationException("`Trainer.predict` requires `forward` or `predict_step` to run")
+    if not trainer.source.has(WORDS[fn]):
+        raise MisconfigurationException(
+            f"An invalid dataloader was passed to `Trainer.{fn}`: there is none",
+            advice=f"Either pass a dataloader to `.{fn}()`, or implement `{WORDS[fn]}_dataloader()` in your "
+            "LightningModule or LightningDataModule.",
+        )
+    if fn == "fit":
+        _verify_fit(trainer, module)
+
+
+def _verify_fit(trainer: Trainer, module: LightningModule) -> None:
+    if not overrides(module, "configure_optimizers"):
+        raise MisconfigurationException(
+            "No `configure_optimizers()` method defined",
+            advice="Lit Studio's Trainer needs `configure_optimizers()` in your LightningModule.",
+        )
+    steps, data = overrides(module, "validation_step"), trainer.source.has("val")
+    if steps and not data and trainer.limit_val_batches:
+        warnings.warn("You defined a `validation_step` but have no `val_dataloader`. Skipping val loop.", stacklevel=2)
+    if data and not steps:
+        warnings.warn(
+            "You passed in a `val_dataloader` but have no `validation_step`. Skipping val loop.", stacklevel=2
+        )
+    if not module.automatic_optimization:
+        manual = {
+            "Automatic gradient clipping": ("gradient_clip_val", trainer.gradient_clip_val),
+            "Automatic gradient accumulation": (
+                "accumulate_grad_batches",
+                trainer.accumulate_grad_batches if trainer.accumulate_grad_batches != 1 else None,
+            ),
+        }
+        for what, (name, value) in manual.items():
+            if value:
+                raise MisconfigurationException(
+                    f"{what} is not supported for manual optimization",
+                    advice=f"Remove `Trainer({name}={value})` or switch to automatic optimization.",
+                )
+
+
+def _read(trainer: Trainer, call: Call) -> dict[str, Any] | None:
+    trainer.ckpt_path = resume.resolve_path(trainer, call.ckpt_path)
+    if trainer.ckpt_path is None:
+        return None
+    if trainer.checkpoint_io is not None:
+        return trainer.checkpoint_io.load_checkpoint(trainer.ckpt_path)
+    checkpoint: dict[str, Any] = read_checkpoint(trainer.ckpt_path, "cpu", call.weights_only)
+    return checkpoint
+
+
+def _set_up(trainer: Trainer, module: LightningModule, checkpoint: dict[str, Any] | None) -> None:
+    fn, datamodule = str(trainer.state.fn), trainer.datamodule
+    if trainer.profiler is not None:
+        trainer.profiler.setup(stage=fn, local_rank=trainer.local_rank, log_dir=trainer.log_dir)
+    if datamodule is not None:
+        datamodule.prepare_data()
+    module.prepare_data()
+    if datamodule is not None:
+        datamodule.setup(stage=fn)
+    trainer.hooks.call("setup", fn)
+    with trainer.precision_plugin.init_context():
+        module.configure_model()
+    if checkpoint is not None:
+        resume.restore_module(trainer, checkpoint)
+    trainer.strategy.place(module, trainer.precision_plugin)
+    if fn == "fit":
+        trainer.fit_loop.optimization.configure(module, trainer)
+        trainer.hooks.call("on_fit_start")
+    _log_hyperparameters(trainer)
+    if checkpoint is not None and fn == "fit":
+        resume.restore_training(trainer, checkpoint)
+
+
+def _log_hyperparameters(trainer: Trainer) -> None:
+    if not trainer.loggers:
+        return
+    params: dict[str, Any] = {}
+    for owner in (trainer.datamodule, trainer.lightning_module):
+        if owner is not None and owner._log_hyperparams and trainer.plan.enable_autolog_hparams:
+            params.update(owner.hparams_initial)
+    for logger in trainer.loggers:
+        if params:
+            logger.log_hyperparams(params)
+        if isinstance(logger, Logger) and type(logger).log_graph is not Logger.log_graph:
+            logger.log_graph(trainer.lightning_module)
+        logger.save()
+
+
+@contextmanager
+def _conditions(trainer: Trainer) -> Iterator[None]:
+    """What holds for the whole loop, so that a step needs no context of its own."""
+    with torch.set_grad_enabled(True), torch.autograd.set_detect_anomaly(trainer.plan.detect_anomaly):
+        yield
+
+
+def _fit(trainer: Trainer, call: Call, checkpoint: Any) -> None:
+    position = trainer.fit_loop.position
+    if not position.batches_begun or position.epoch_processed or position.epochs_begun == position.epoch:
+        trainer.validation.sanity_check()
+    trainer.fit_loop.run()
+    trainer.hooks.call("on_fit_end")
+
+
+def _evaluate(trainer: Trainer, call: Call, checkpoint: Any) -> list[dict[str, float]]:
+    results = trainer.evaluation_now.run()
+    if call.verbose and trainer.is_global_zero and not trainer.observation.displayed:
+        print_results(results, "Validate" if call.fn == TrainerFn.VALIDATING else "Test")
+    return results
+
+
+def _predict(trainer: Trainer, call: Call, checkpoint: Any) -> list[Any]:
+    trainer.prediction.run()
+    return trainer.prediction.collect()
+
+
+_LOOPS: dict[TrainerFn, Any] = {
+    TrainerFn.FITTING: _fit,
+    TrainerFn.VALIDATING: _evaluate,
+    TrainerFn.TESTING: _evaluate,
+    TrainerFn.PREDICTING: _predict,
+}
+
+
+def _tear_down(trainer: Trainer) -> None:
+    fn = str(trainer.state.fn)
+    trainer.results.leave()
+    if trainer.datamodule is not None:
+        trainer.datamodule.teardown(stage=fn)
+    trainer.hooks.call("teardown", fn)
+    for logger in trainer.loggers:
+        logger.finalize("success")
+    trainer.strategy.teardown()
+    if trainer.profiler is not None:
+        trainer.profiler.describe()
+        trainer.profiler.teardown(stage=fn)
+
+
+def _fail(trainer: Trainer, error: BaseException, state: Any) -> None:
+    """Tell everybody that the call ends through ``error``; what they raise in turn must not hide it."""
+    trainer.state.status = TrainerStatus.INTERRUPTED
+    trainer.epoch_over = None
+    trainer.results.leave()
+    tell: list[Any] = [lambda: trainer.observation.read()]
+    tell.append(lambda: trainer.hooks.call("on_exception", error))
+    if trainer.datamodule is not None:
+        tell.append(lambda: trainer.datamodule.on_exception(error))  # type: ignore[union-attr]
+    tell += [lambda logger=logger: logger.finalize("failed") for logger in trainer.loggers]
+    tell.append(trainer.strategy.teardown)
+    if trainer.profiler is not None:
+        tell.append(trainer.profiler.teardown)
+    words = "" if isinstance(error, KeyboardInterrupt) else f"{type(error).__name__}: {error}"
+    tell.append(lambda: trainer.observation.close(state, words))
+    for one in tell:
+        try:
+            one()
+        except Exception as second:  # noqa: BLE001 - the first error is the one to be raised
+            warnings.warn(f"While the call was ending, this failed too: {second!r}", stacklevel=2)
+    trainer.state.stage = None

@@ -1,0 +1,86 @@
+"""Exporting a module: ONNX and TorchScript.
+
+It must not know the trainer: an export needs the module and an example input.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from lit_studio.base.errors import InvalidValueError
+from lit_studio.trainer.batches import move
+
+
+class ExportMixin:
+    """Gives a module ``to_onnx`` and ``to_torchscript``."""
+
+    example_input_array: Any
+
+    def to_onnx(self, file_path: Any = None, input_sample: Any = None, **kwargs: Any) -> Any:
+        """Save the model in ONNX format.
+
+        Args:
+            file_path: a path or a binary file; None returns the program only.
+            input_sample: an input for tracing; by default ``example_input_array``.
+            kwargs: for ``torch.onnx.export``.
+
+        Raises:
+            InvalidValueError: there is no input to trace with.
+        """
+        module: Any = self
+        sample = self._sample(input_sample, "to_onnx")
+        was_training = module.training
+        module.eval()
+        try:
+            with torch.no_grad():
+                arguments = sample if isinstance(sample, tuple) else (sample,)
+                target = str(file_path) if isinstance(file_path, Path) else file_path
+                return torch.onnx.export(module, arguments, target, **kwargs)
+        finally:
+            module.train(was_training)
+
+    def to_torchscript(
+        self, file_path: str | Path | None = None, method: str = "script", example_inputs: Any = None, **kwargs: Any
+    ) -> Any:
+        """Compile the model to TorchScript, and save it if ``file_path`` is given.
+
+        Args:
+            file_path: where to save.
+            method: ``"script"`` or ``"trace"``.
+            example_inputs: for tracing; by default ``example_input_array``.
+            kwargs: for ``torch.jit.script`` or ``torch.jit.trace``.
+
+        Raises:
+            InvalidValueError: an unknown method, or no input to trace with.
+        """
+        module: Any = self
+        if method not in ("script", "trace"):
+            raise InvalidValueError("Unknown method", value=method, valid="'script' or 'trace'")
+        was_training = module.training
+        trainer = module.__dict__.pop("_trainer", None)  # properties that need one can't be compiled
+        module.eval()
+        try:
+            with torch.no_grad():
+                if method == "script":
+                    compiled = torch.jit.script(module, **kwargs)
+                else:
+                    compiled = torch.jit.trace(module, self._sample(example_inputs, "to_torchscript"), **kwargs)
+        finally:
+            module.train(was_training)
+            if trainer is not None:
+                module.__dict__["_trainer"] = trainer
+        if file_path is not None:
+            torch.jit.save(compiled, str(file_path))
+        return compiled
+
+    def _sample(self, given: Any, method: str) -> Any:
+        module: Any = self
+        sample = self.example_input_array if given is None else given
+        if sample is None:
+            raise InvalidValueError(
+                f"`{method}` needs an input to trace with", advice="Pass one, or set `self.example_input_array`."
+            )
+        return move(sample, module.device)

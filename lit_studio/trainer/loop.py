@@ -1,0 +1,384 @@
+"""The fit: epochs, batches, and the one training step that everything else is arranged around.
+
+It must not know screens, files or where a run's record lies: it tells :mod:`observation` that time has passed.
+
+One step, in order (hooks that nobody overrides are not called)::
+
+    batch from the loader → device
+    on_train_batch_start                        −1 skips the rest of the epoch
+    optimizer_step                              only for the last micro-batch of an accumulation
+        training_step
+        on_before_zero_grad, zero_grad          only for the first micro-batch
+        on_before_backward, backward, on_after_backward
+        on_before_optimizer_step, clipping
+        the optimizer's own step
+    schedulers (interval "step"; at the epoch's last batch "epoch")
+    on_train_batch_end
+    validation, if it is due
+"""
+
+from __future__ import annotations
+
+import logging
+import math
+import time
+import warnings
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING, Any
+
+from torch import Tensor
+from torch.optim import Optimizer
+
+from lit_studio.base.errors import InvalidValueError, MisconfigurationException
+from lit_studio.base.events import EpochEnded
+from lit_studio.trainer.combined_loader import CombinedLoader
+from lit_studio.trainer.data import Loaders, LookAhead, training_loaders
+from lit_studio.trainer.optimization import Optimization
+from lit_studio.trainer.state import Position, RunningStage
+from lit_studio.trainer.step import Schedulers, TrainingStep
+
+if TYPE_CHECKING:
+    from lit_studio.trainer.trainer import Trainer
+
+_log = logging.getLogger("lit_studio")
+INFINITE = float("inf")
+
+
+class FitLoop:
+    """One trainer's fit. It lives as long as the trainer, so a second ``fit`` goes on where the first ended.
+
+    Attributes:
+        position: where the fit stands.
+        optimization: the optimizers and schedulers of the present fit.
+        max_epochs, min_epochs, max_steps, min_steps: the bounds; −1 or None for none. May be raised between fits.
+        loaders: training's, None before they are asked for.
+        val_check_batch: validate after so many batches; ``inf`` for the end of the epoch only.
+        samples: samples seen by this fit.
+        data_wait: seconds spent waiting for the loader by this fit.
+    """
+
+    def __init__(self, trainer: Trainer):
+        plan = trainer.plan
+        self._trainer = trainer
+        self.position = Position()
+        self.optimization = Optimization()
+        self.max_epochs, self.min_epochs = plan.max_epochs, plan.min_epochs
+        self.max_steps, self.min_steps = plan.max_steps, plan.min_steps
+        self.loaders: Loaders | None = None
+        self.val_check_batch: float = INFINITE
+        self.samples, self.data_wait = 0, 0.0
+        self._explained = False
+        self._last_validation = 0.0
+        self._loaded_at = 0
+
+    # Bounds -----------------------------------------------------------------------------------------------------
+
+    @property
+    def epoch_loop(self) -> FitLoop:
+        """Lightning keeps ``_batches_that_stepped`` and ``global_step`` one loop further in; here it is this one."""
+        return self
+
+    @property
+    def _batches_that_stepped(self) -> int:
+        return self.position.stepped
+
+    @property
+    def global_step(self) -> int:
+        """Optimizer steps done."""
+        return self.position.optimizer_steps
+
+    @property
+    def total_batch_idx(self) -> int:
+        """Batches begun in the whole fit, less one."""
+        return self.position.total_begun - 1
+
+    @property
+    def batch_idx(self) -> int:
+        """The current batch within its epoch."""
+        return self.position.batches_begun - 1
+
+    @property
+    def max_batches(self) -> float:
+        """Batches of an epoch."""
+        return self.loaders.counts[0] if self.loaders is not None else INFINITE
+
+    def settle_bounds(self) -> None:
+        """Without any bound a fit ends after 1000 epochs, with a note."""
+        if self.max_epochs is None:
+            if self.max_steps == -1 and self._trainer.plan.max_time is None:
+                _log.info(
+                    "`max_epochs` was not set. Setting it to 1000 epochs. To train without an epoch limit, set "
+                    "`max_epochs=-1`."
+                )
+                self.max_epochs = 1000
+            else:
+                self.max_epochs = -1
+
+    def _done(self) -> bool:
+        position = self.position
+        if self.max_steps != -1 and position.optimizer_steps >= self.max_steps:
+            _log.info("`Trainer.fit` stopped: `max_steps=%d` reached.", self.max_steps)
+            return True
+        if self.max_epochs not in (None, -1) and position.epoch >= self.max_epochs:  # type: ignore[operator]
+            _log.info("`Trainer.fit` stopped: `max_epochs=%s` reached.", self.max_epochs)
+            return True
+        if self._trainer.should_stop:
+            if self._may_stop():
+                _log.info("`Trainer.fit` stopped: `trainer.should_stop` was set.")
+                return True
+            self._explain_minimum()
+        return False
+
+    def _may_stop(self) -> bool:
+        """Whether a wish to stop is granted: a person's always, a callback's once the minimum is reached."""
+        enough_epochs = not self.min_epochs or self.position.epoch >= self.min_epochs
+        enough_steps = not self.min_steps or self.position.optimizer_steps >= self.min_steps
+        return self._trainer.stopped_by_person or (enough_epochs and enough_steps)
+
+    def _explain_minimum(self) -> None:
+        if not self._explained:
+            self._explained = True
+            _log.info(
+                "Trainer was signaled to stop but the required `min_epochs=%r` or `min_steps=%r` has not been met. "
+                "Training will continue...",
+                self.min_epochs,
+                self.min_steps,
+            )
+
+    # Set-up -----------------------------------------------------------------------------------------------------
+
+    def setup_data(self) -> None:
+        """Ask for the training loaders, unless they are there and no reload is due."""
+        if self.loaders is not None and not self._reload_is_due():
+            return
+        trainer = self._trainer
+        given = trainer.source.get("train")
+        limit = trainer.limit_train_batches
+        self.loaders = training_loaders(given, limit, overfit=trainer.overfit_batches > 0)
+        self._loaded_at = self.position.epoch
+        self._settle_validation()
+
+    def _reload_is_due(self) -> bool:
+        every, epoch = self._trainer.reload_dataloaders_every_n_epochs, self.position.epoch
+        return bool(every) and epoch - self._loaded_at >= every and self._trainer.source.from_hook("train")
+
+    def _settle_validation(self) -> None:
+        trainer, batches = self._trainer, self.max_batches
+        interval = trainer.val_check_interval
+        if trainer.plan.val_check_seconds is not None or interval is None:
+            self.val_check_batch = INFINITE
+        elif isinstance(interval, int):
+            self.val_check_batch = interval
+            if interval > batches and trainer.check_val_every_n_epoch is not None:
+                raise InvalidValueError(
+                    "`val_check_interval` must be less than or equal to the number of the training batches",
+                    value=interval,
+                    valid=f"at most {batches}",
+                    advice="To count batches across epochs set `check_val_every_n_epoch=None`.",
+                )
+        elif batches == INFINITE:
+            if interval != 1.0:
+                raise MisconfigurationException(
+                    "When using an IterableDataset for `train_dataloader`, `Trainer(val_check_interval)` must be `1.0` "
+                    "or an int",
+                    value=interval,
+                )
+            self.val_check_batch = INFINITE
+        else:
+            self.val_check_batch = max(1, int(batches * interval))
+
+    def _resolve(self) -> None:
+        """Find what a step needs, once for the whole fit."""
+        trainer = self._trainer
+        self._step = TrainingStep(trainer, self.optimization, self.position)
+        self._schedulers = Schedulers(trainer, self.optimization, self.position)
+        self._on_batch_start = trainer.hooks.find("on_train_batch_start")
+        self._on_batch_end = trainer.hooks.find("on_train_batch_end")
+        self._transfer = trainer.source.transfer(trainer.precision_plugin, trainer.strategy.root_device)
+        self._fetch = trainer.profiled("train_dataloader_next", next)
+        frozen = sum(not part.training for part in trainer.lightning_module.modules())
+        if frozen:
+            warnings.warn(
+                f"Found {frozen} module(s) in eval mode at the start of training. This may lead to unexpected behavior "
+                "during training. If this is intentional, you can ignore this warning.",
+                stacklevel=2,
+            )
+
+    def backward(self, loss: Tensor, *args: Any, **kwargs: Any) -> None:
+        """``loss.backward()`` with the precision's scaling and the hooks, for manual optimization."""
+        self._step.backward(loss, *args, **kwargs)
+
+    def step_optimizer(self, optimizer: Optimizer, closure: Callable[[], Any] | None, kwargs: dict[str, Any]) -> Any:
+        """A step that a ``LightningOptimizer`` was asked for."""
+        return self._step.step_optimizer(optimizer, closure, kwargs)
+
+    # Epochs -----------------------------------------------------------------------------------------------------
+
+    def run(self) -> None:
+        """Train until a bound is reached or someone wants it to stop."""
+        trainer, position = self._trainer, self.position
+        self.setup_data()
+        trainer.validation.setup_data()
+        self.samples, self.data_wait = 0, 0.0
+        if self.max_batches == 0 or (self.max_epochs == 0 and position.epoch == 0) or self.max_steps == 0:
+            reason = "No training batches." if self.max_batches == 0 else "`max_epochs=0` or `max_steps=0`."
+            _log.info("`Trainer.fit` stopped: %s", reason)
+            return
+        self._resolve()
+        if position.epoch_processed:  # a checkpoint written by the hooks at an epoch's end
+            position.complete_epoch()
+        self._last_validation = time.monotonic()
+        trainer.hooks.call("on_train_start")
+        resumed = position.epochs_begun > position.epoch
+        while not self._done():
+            self._run_epoch(resumed)
+            resumed = False
+        trainer.results.leave()
+        trainer.observation.flush(position.batches_done)
+        trainer.hooks.call("on_train_end")
+
+    def _run_epoch(self, resumed: bool) -> None:
+        trainer, position = self._trainer, self.position
+        if not resumed:
+            self.setup_data()
+            position.begin_epoch()
+            trainer.results.reset("train")
+        self._set_epoch()
+        if not resumed:
+            trainer.hooks.call("on_train_epoch_start")
+        whole = self._run_batches(skip=position.batches_begun if resumed else 0)
+        trainer.observation.flush(position.batches_done)
+        trainer.epoch_over = "train"
+        position.epoch_processed = True
+        trainer.hooks.call("on_train_epoch_end")
+        trainer.results.leave()
+        trainer.observation.log_epoch("train", step=max(0, position.stepped - 1))
+        trainer.epoch_over = None
+        if whole:
+            self._schedulers.step(self._schedulers.plateau_by_epoch)
+        position.complete_epoch()
+        trainer.emit(EpochEnded(time.time(), position.optimizer_steps, position.epoch - 1))
+
+    def _set_epoch(self) -> None:
+        assert self.loaders is not None
+        for loader in getattr(self.loaders.flat[0], "flattened", self.loaders.flat):
+            for sampler in (getattr(loader, "sampler", None), getattr(loader, "batch_sampler", None)):
+                for one in (sampler, getattr(sampler, "sampler", None)):
+                    if callable(getattr(one, "set_epoch", None)):
+                        one.set_epoch(self.position.epoch)  # type: ignore[union-attr]
+
+    # Batches ----------------------------------------------------------------------------------------------------
+
+    def _run_batches(self, skip: int) -> bool:
+        """Run the epoch's batches; whether all of them ran.
+
+        Args:
+            skip: how many to pass over, for a fit that resumes within the epoch.
+        """
+        assert self.loaders is not None
+        position, total = self.position, self.max_batches
+        if skip and (position.is_last_batch or skip >= total):
+            return False  # the checkpoint was written at the end of this epoch's last validation
+        iterator: Iterator[Any] = iter(self.loaders.flat[0])
+        ahead = LookAhead(iterator) if total == INFINITE else None
+        for _ in range(skip):
+            next(ahead or iterator)
+        return self._iterate(ahead or iterator, ahead, total)
+
+    def _iterate(self, batches: Iterator[Any], ahead: LookAhead | None, total: float) -> bool:
+        trainer, position, results = self._trainer, self.position, self._trainer.results
+        observation, count, clock = trainer.observation, trainer.count_samples, time.monotonic
+        combined = self.loaders is not None and isinstance(self.loaders.flat[0], CombinedLoader)
+        fetch, mark = self._fetch, clock()
+        while position.batches_begun < total:
+            try:
+                batch = fetch(batches)
+            except StopIteration:
+                return False
+            if combined:
+                batch = batch[0]
+            now = clock()
+            self.data_wait += now - mark
+            if now >= observation.due:
+                observation.flush(position.batches_done)
+                mark = clock()
+                if trainer.stopped_by_person:
+                    return False
+            batch_idx = position.batches_begun
+            position.is_last_batch = ahead.is_last if ahead is not None else batch_idx + 1 == total
+            if self._transfer is not None:
+                batch = self._transfer(batch, 0)
+            results.batch = batch
+            position.batches_begun += 1
+            position.total_begun += 1
+            if self._on_batch_start is not None and self._on_batch_start(batch, batch_idx) == -1:
+                position.batches_done += 1
+                position.total_done += 1
+                return False
+            self.samples += count(batch)
+            if self._run_batch(batch, batch_idx, position.is_last_batch):
+                return position.is_last_batch
+            mark = clock()
+        return True
+
+    def _run_batch(self, batch: Any, batch_idx: int, last: bool) -> bool:
+        """One batch from its step to its validation; whether the epoch ends after it."""
+        trainer, position = self._trainer, self.position
+        accumulate = trainer.accumulate_grad_batches
+        stepping = accumulate == 1 or last or (batch_idx + 1) % accumulate == 0
+        if not self._step.automatic:
+            stepping = True
+        self._step.run(batch, batch_idx, accumulate, stepping)
+        if stepping and self._schedulers.by_step:
+            self._schedulers.step(self._schedulers.by_step)
+        if last and self._schedulers.by_epoch:
+            self._schedulers.step(self._schedulers.by_epoch)
+        if self._on_batch_end is not None:
+            self._on_batch_end(self._step.take_outputs(), batch, batch_idx)
+        position.batches_done += 1
+        position.total_done += 1
+        if trainer.enable_validation and self._validation_is_due(last):
+            self._validate()
+        if stepping:
+            if self._schedulers.plateau_by_step:
+                self._schedulers.step(self._schedulers.plateau_by_step)
+            position.stepped += 1
+        if trainer.should_stop:
+            if self._may_stop():
+                return True
+            self._explain_minimum()
+        return self.max_steps != -1 and position.optimizer_steps >= self.max_steps
+
+    def _validation_is_due(self, last: bool) -> bool:
+        trainer, every = self._trainer, self._trainer.check_val_every_n_epoch
+        if every is not None and (self.position.epoch + 1) % every != 0:
+            return False
+        if trainer.should_stop and self._may_stop() and not trainer.stopped_by_person:
+            return True
+        if (seconds := trainer.plan.val_check_seconds) is not None:
+            return time.monotonic() - self._last_validation >= seconds
+        if self.val_check_batch == INFINITE:
+            return last
+        done = self.position.total_begun if every is None else self.position.batches_begun
+        return done % self.val_check_batch == 0
+
+    def _validate(self) -> None:
+        trainer = self._trainer
+        trainer.observation.flush(self.position.batches_done)
+        trainer.enter(RunningStage.VALIDATING)
+        trainer.validation.run()
+        trainer.enter(RunningStage.TRAINING)
+        self._last_validation = time.monotonic()
+
+
+def estimate_steps(loop: FitLoop, accumulate: int) -> float:
+    """Optimizer steps that the whole fit will take, ``inf`` if nothing bounds them."""
+    epochs = loop.max_epochs
+    if epochs is None:
+        epochs = 1000 if loop.max_steps == -1 else -1
+    if epochs == -1 and loop.max_steps == -1:
+        return INFINITE
+    if loop.max_batches == INFINITE or epochs == -1:
+        return loop.max_steps if loop.max_steps != -1 else INFINITE
+    steps = math.ceil(loop.max_batches / accumulate) * max(epochs, 1)
+    return min(steps, loop.max_steps) if loop.max_steps != -1 else steps

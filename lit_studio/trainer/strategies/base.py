@@ -1,0 +1,104 @@
+"""The face of a strategy: placing a module, talking between ranks, and the state that goes into a checkpoint.
+
+It must not know the loop, loggers or callbacks.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager, nullcontext
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch.optim import Optimizer
+
+if TYPE_CHECKING:
+    from lit_studio.trainer.module import LightningModule
+    from lit_studio.trainer.precision import Precision
+
+
+class Strategy:
+    """One process and one device; a distributed strategy overrides what differs.
+
+    Attributes:
+        root_device: where this rank's module and batches lie.
+        world_size, global_rank, local_rank, node_rank: torch's senses.
+    """
+
+    world_size = 1
+    global_rank = 0
+    local_rank = 0
+    node_rank = 0
+
+    def __init__(self) -> None:
+        self.root_device = torch.device("cpu")
+        self.model: torch.nn.Module | None = None
+
+    @property
+    def is_global_zero(self) -> bool:
+        """Whether this rank is the one that writes."""
+        return self.global_rank == 0
+
+    def connect(self, device: torch.device) -> None:
+        """Note the device; called once, when the Trainer is made."""
+        self.root_device = device
+
+    def place(self, module: LightningModule, precision: Precision) -> None:
+        """Put ``module`` onto the device in its precision, before the optimizers are made."""
+
+    def step(self, module: LightningModule, name: str) -> Callable[..., Any]:
+        """What the loop calls for ``training_step`` and its like: the module's own method, or a wrapper around it."""
+        method: Callable[..., Any] = getattr(module, name)
+        return method
+
+    def block_backward_sync(self) -> AbstractContextManager[Any]:
+        """Around micro-batches whose gradients need not be shared yet."""
+        return nullcontext()
+
+    @property
+    def synchronizes_backward(self) -> bool:
+        """Whether :meth:`block_backward_sync` does anything; the loop skips it if not."""
+        return False
+
+    # Between ranks ----------------------------------------------------------------------------------------------
+
+    def reduce(self, tensor: Any, group: Any = None, reduce_op: str | None = "mean") -> Any:
+        """``tensor`` reduced over the ranks."""
+        return tensor
+
+    def reduce_boolean_decision(self, decision: bool, all: bool = True) -> bool:
+        """Whether all ranks (or any) say yes."""
+        return decision
+
+    def broadcast(self, obj: Any, src: int = 0) -> Any:
+        """``obj`` as rank ``src`` has it."""
+        return obj
+
+    def barrier(self, name: str | None = None) -> None:
+        """Wait for all ranks."""
+
+    def all_gather(self, tensor: torch.Tensor, group: Any = None, sync_grads: bool = False) -> torch.Tensor:
+        """``tensor`` of all ranks, stacked along a new first dimension where there are several."""
+        return tensor
+
+    # State ------------------------------------------------------------------------------------------------------
+
+    def module_state(self, module: LightningModule) -> dict[str, Any]:
+        """The module's whole state, as a checkpoint keeps it."""
+        return module.state_dict()
+
+    def load_module_state(self, module: LightningModule, state: Mapping[str, Any], strict: bool = True) -> None:
+        """Put a whole state back into the module."""
+        module.load_state_dict(state, strict=strict)
+
+    def optimizer_state(self, optimizer: Optimizer) -> dict[str, Any]:
+        """The optimizer's whole state, as a checkpoint keeps it."""
+        return optimizer.state_dict()
+
+    def load_optimizer_state(self, optimizer: Optimizer, state: dict[str, Any]) -> None:
+        """Put a whole state back into the optimizer, on the device of its parameters."""
+        optimizer.load_state_dict(state)
+
+    def teardown(self) -> None:
+        """Release what is held."""
+        self.model = None

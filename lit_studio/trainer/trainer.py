@@ -1,0 +1,439 @@
+"""The Trainer: its arguments, its calls, and what callbacks and modules may ask it to do.
+
+It must not know Jupyter, nor how a loop goes round: it holds the parts and hands a call to :mod:`execution`.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch.optim import Optimizer
+
+from lit_studio.base.errors import InvalidTypeError, MisconfigurationException
+from lit_studio.base.events import Event, Observer
+from lit_studio.base.settings import resolve
+from lit_studio.trainer import execution
+from lit_studio.trainer.accelerators import Accelerator, resolve_accelerator, resolve_devices
+from lit_studio.trainer.attachments import resolve_callbacks, resolve_loggers
+from lit_studio.trainer.batches import count_samples
+from lit_studio.trainer.callbacks import Callback
+from lit_studio.trainer.datamodule import LightningDataModule
+from lit_studio.trainer.dispatch import Dispatcher
+from lit_studio.trainer.display import make_audible
+from lit_studio.trainer.evaluation import EvaluationLoop, check_return_predictions
+from lit_studio.trainer.inquiry import Inquiry
+from lit_studio.trainer.loop import FitLoop
+from lit_studio.trainer.module import LightningModule
+from lit_studio.trainer.observation import Observation
+from lit_studio.trainer.plan import make_plan
+from lit_studio.trainer.plugins import resolve_plugins
+from lit_studio.trainer.precision import resolve_precision
+from lit_studio.trainer.profilers import PassThroughProfiler, Profiler, resolve_profiler
+from lit_studio.trainer.results import Results
+from lit_studio.trainer.resume import gather
+from lit_studio.trainer.state import RunningStage, TrainerFn, TrainerState, TrainerStatus
+from lit_studio.trainer.strategies import Strategy, resolve_strategy
+
+
+class Trainer(Inquiry):
+    """Trains, validates, tests and predicts with a :class:`LightningModule`.
+
+    All arguments are Lightning's, by keyword.
+
+    Args:
+        accelerator: ``"auto"``, ``"cpu"``, ``"gpu"``, ``"cuda"`` or ``"mps"``.
+        strategy: ``"auto"``, ``"single"`` or a plugin's.
+        devices: a count, a list with one index, or ``"auto"``.
+        num_nodes: 1.
+        precision: ``"32-true"`` (default), ``"16-mixed"``, ``"bf16-mixed"``, ``"64-true"``, ``"bf16-true"``,
+            ``"16-true"``.
+        logger: True (default) writes CSV files to ``lightning_logs/version_N``; False none; or loggers.
+        callbacks: one or several, besides the default ones.
+        fast_dev_run: run so many batches (True: 1) of everything, without loggers and checkpoints.
+        max_epochs, min_epochs: the fit's bounds in epochs; 1000 if nothing bounds it, −1 for none.
+        max_steps, min_steps: its bounds in optimizer steps; −1 for none.
+        max_time: its bound in time: ``"DD:HH:MM:SS"``, a timedelta or a dict of its arguments.
+        limit_train_batches, limit_val_batches, limit_test_batches, limit_predict_batches: batches (int) or a share
+            (float) of each epoch; all by default.
+        overfit_batches: the same for training and validation together, without shuffling; 0.0 is off.
+        val_check_interval: validate after so many batches (int), a share of the epoch (float, default 1.0), or a time.
+        check_val_every_n_epoch: validate every so many epochs; None counts ``val_check_interval`` across epochs.
+        num_sanity_val_steps: validation batches to try before training (default 2, −1 all).
+        log_every_n_steps: loggers get the steps' values every so many steps (default 50); the run's record and the
+            live view get all of them.
+        enable_checkpointing, enable_progress_bar, enable_model_summary: whether the default callbacks and the live
+            view are there (default True).
+        accumulate_grad_batches: micro-batches of one optimizer step.
+        gradient_clip_val, gradient_clip_algorithm: clip gradients to this norm (``"norm"``, default) or ``"value"``.
+        deterministic: True lets torch use deterministic algorithms only, ``"warn"`` warns of others.
+        benchmark: cuDNN's benchmark mode.
+        inference_mode: evaluate under ``torch.inference_mode`` rather than ``no_grad``.
+        use_distributed_sampler: accepted; on one device there is nothing to distribute.
+        profiler: ``"simple"``, ``"advanced"``, ``"pytorch"`` or a Profiler.
+        detect_anomaly: find the operation that made a NaN; slow.
+        barebones: everything off that costs time, the run's record too.
+        plugins: a Precision or an object that saves and loads checkpoints.
+        sync_batchnorm: accepted; on one device there is nothing to synchronize.
+        reload_dataloaders_every_n_epochs: ask for the loaders anew every so many epochs; 0 is off.
+        default_root_dir: where logs and checkpoints go; the current directory by default.
+        enable_autolog_hparams: whether loggers get the hyper-parameters.
+        model_registry: must be None.
+        observers: more of those who watch the run; ours, not Lightning's.
+
+    Attributes:
+        should_stop: set it to end the fit at the next step boundary.
+        state: the call, its status and its stage.
+
+    Raises:
+        MisconfigurationException, InvalidValueError, InvalidTypeError: arguments that are wrong by themselves or
+            together, or that need what this version doesn't have.
+    """
+
+    def __init__(
+        self,
+        *,
+        accelerator: str | Accelerator = "auto",
+        strategy: str | Strategy = "auto",
+        devices: list[int] | str | int = "auto",
+        num_nodes: int = 1,
+        precision: Any = None,
+        logger: Any = None,
+        callbacks: Sequence[Callback] | Callback | None = None,
+        fast_dev_run: int | bool = False,
+        max_epochs: int | None = None,
+        min_epochs: int | None = None,
+        max_steps: int = -1,
+        min_steps: int | None = None,
+        max_time: str | timedelta | dict[str, int] | None = None,
+        limit_train_batches: int | float | None = None,
+        limit_val_batches: int | float | None = None,
+        limit_test_batches: int | float | None = None,
+        limit_predict_batches: int | float | None = None,
+        overfit_batches: int | float = 0.0,
+        val_check_interval: int | float | str | timedelta | dict[str, int] | None = None,
+        check_val_every_n_epoch: int | None = 1,
+        num_sanity_val_steps: int | None = None,
+        log_every_n_steps: int | None = None,
+        enable_checkpointing: bool | None = None,
+        enable_progress_bar: bool | None = None,
+        enable_model_summary: bool | None = None,
+        accumulate_grad_batches: int = 1,
+        gradient_clip_val: int | float | None = None,
+        gradient_clip_algorithm: str | None = None,
+        deterministic: bool | str | None = None,
+        benchmark: bool | None = None,
+        inference_mode: bool = True,
+        use_distributed_sampler: bool = True,
+        profiler: Profiler | str | None = None,
+        detect_anomaly: bool = False,
+        barebones: bool = False,
+        plugins: Any = None,
+        sync_batchnorm: bool = False,
+        reload_dataloaders_every_n_epochs: int = 0,
+        default_root_dir: str | Path | None = None,
+        enable_autolog_hparams: bool = True,
+        model_registry: str | None = None,
+        observers: Sequence[Observer] = (),
+    ):
+        given = dict(locals())
+        del given["self"]
+        make_audible()
+        self.plan = make_plan(given)
+        self._refuse_unavailable(given)
+        self._place(given)
+        self._loggers = resolve_loggers(logger, self.plan)
+        self.callbacks = resolve_callbacks(
+            callbacks, self.plan, enable_checkpointing, enable_progress_bar, enable_model_summary
+        )
+        self.observers = list(observers)
+        # A bar of the user's draws instead of us; a default one gives way to whoever displays.
+        own_bar = self.progress_bar_callback is not None and self.progress_bar_callback in _listed(callbacks)
+        self.wants_display = enable_progress_bar is not False and not own_bar and resolve("mode").value != "off"
+        self.profiler = resolve_profiler(profiler)
+        self._set_attributes()
+
+    def _refuse_unavailable(self, given: dict[str, Any]) -> None:
+        if given["num_nodes"] != 1:
+            raise MisconfigurationException(
+                "Training on several nodes is not available yet", value=given["num_nodes"], valid="num_nodes=1"
+            )
+        if given["model_registry"] is not None:
+            raise MisconfigurationException(
+                "model_registry names a hosted product, which Lit Studio doesn't talk to", value=given["model_registry"]
+            )
+
+    def _place(self, given: dict[str, Any]) -> None:
+        self.accelerator = resolve_accelerator(given["accelerator"])
+        self._device_ids = resolve_devices(self.accelerator, given["devices"])
+        self.strategy = resolve_strategy(given["strategy"])
+        kind, index = self.accelerator.name, self._device_ids[0]
+        self.strategy.connect(torch.device(kind, index) if kind == "cuda" else torch.device(kind))
+        plugins = resolve_plugins(given["plugins"], given["precision"])
+        self.checkpoint_io = plugins.checkpoint_io
+        self.precision_plugin = resolve_precision(plugins.precision or given["precision"], kind)
+
+    def _set_attributes(self) -> None:
+        plan = self.plan
+        self.fast_dev_run, self.barebones = plan.fast_dev_run, plan.barebones
+        self.limit_train_batches, self.limit_val_batches = plan.limit_train_batches, plan.limit_val_batches
+        self.limit_test_batches, self.limit_predict_batches = plan.limit_test_batches, plan.limit_predict_batches
+        self.overfit_batches, self.num_sanity_val_steps = plan.overfit_batches, plan.num_sanity_val_steps
+        self.val_check_interval, self.check_val_every_n_epoch = plan.val_check_interval, plan.check_val_every_n_epoch
+        self.log_every_n_steps, self.accumulate_grad_batches = plan.log_every_n_steps, plan.accumulate_grad_batches
+        self.gradient_clip_val, self.gradient_clip_algorithm = plan.gradient_clip_val, plan.gradient_clip_algorithm
+        self.reload_dataloaders_every_n_epochs = plan.reload_dataloaders_every_n_epochs
+        self.state = TrainerState()
+        self.should_stop = self.stopped_by_person = False
+        self.epoch_over: str | None = None
+        self.ckpt_path: Any = None
+        self.datamodule: LightningDataModule | None = None
+        self._module: LightningModule | None = None
+        self.source: Any = None
+        self.count_samples = count_samples
+        self.fit_loop = FitLoop(self)
+        self.results = Results(self.fit_loop.position)
+        self.hooks = Dispatcher(self, None, (), self.results)
+        self.validation = EvaluationLoop(self, "validate")
+        self.testing_loop = EvaluationLoop(self, "test")
+        self.prediction = EvaluationLoop(self, "predict")
+        self.observation = Observation(self)
+        if plan.deterministic:
+            os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # what cuBLAS needs to be deterministic
+            torch.use_deterministic_algorithms(True, warn_only=plan.deterministic == "warn")
+        if plan.benchmark is not None or plan.deterministic:
+            torch.backends.cudnn.benchmark = bool(plan.benchmark) and not plan.deterministic
+
+    # Calls ------------------------------------------------------------------------------------------------------
+
+    def fit(
+        self,
+        model: LightningModule,
+        train_dataloaders: Any = None,
+        val_dataloaders: Any = None,
+        datamodule: LightningDataModule | None = None,
+        ckpt_path: str | Path | None = None,
+        weights_only: bool | None = None,
+    ) -> None:
+        """Train ``model``.
+
+        Args:
+            model: the module; trained in place.
+            train_dataloaders: a loader or a collection of loaders, or a datamodule.
+            val_dataloaders: a loader or a list of loaders.
+            datamodule: instead of loaders.
+            ckpt_path: a checkpoint to go on from: a path, ``"last"`` or ``"best"``.
+            weights_only: as in ``torch.load``; None leaves torch's safe default.
+
+        Raises:
+            MisconfigurationException: a step or a loader is missing, or there are too many.
+            SystemExit: ^C in a script; in a notebook the call returns.
+        """
+        self.should_stop = False
+        self._call(
+            TrainerFn.FITTING, model, train_dataloaders, datamodule, ckpt_path, weights_only, {"val": val_dataloaders}
+        )
+
+    def validate(
+        self,
+        model: LightningModule | None = None,
+        dataloaders: Any = None,
+        ckpt_path: str | Path | None = None,
+        verbose: bool = True,
+        datamodule: LightningDataModule | None = None,
+        weights_only: bool | None = None,
+    ) -> list[dict[str, float]]:
+        """One pass over the validation data.
+
+        Args:
+            model: the module; the one of the last call if None.
+            dataloaders: a loader, a list of loaders, or a datamodule.
+            ckpt_path: weights to use: a path, ``"last"`` or ``"best"``; None takes the module as it is.
+            verbose: whether to print the results.
+            datamodule: instead of loaders.
+            weights_only: as in ``torch.load``.
+
+        Returns:
+            The metrics, a dict for each loader.
+        """
+        return self._call(
+            TrainerFn.VALIDATING, model, dataloaders, datamodule, ckpt_path, weights_only, verbose=verbose
+        )
+
+    def test(
+        self,
+        model: LightningModule | None = None,
+        dataloaders: Any = None,
+        ckpt_path: str | Path | None = None,
+        verbose: bool = True,
+        datamodule: LightningDataModule | None = None,
+        weights_only: bool | None = None,
+    ) -> list[dict[str, float]]:
+        """One pass over the test data; arguments and result as for :meth:`validate`."""
+        return self._call(TrainerFn.TESTING, model, dataloaders, datamodule, ckpt_path, weights_only, verbose=verbose)
+
+    def predict(
+        self,
+        model: LightningModule | None = None,
+        dataloaders: Any = None,
+        datamodule: LightningDataModule | None = None,
+        return_predictions: bool | None = None,
+        ckpt_path: str | Path | None = None,
+        weights_only: bool | None = None,
+    ) -> list[Any]:
+        """Call ``predict_step`` on every batch.
+
+        Args:
+            model: the module; the one of the last call if None.
+            dataloaders: a loader, a list of loaders, or a datamodule.
+            datamodule: instead of loaders.
+            return_predictions: whether to keep and return them (default True).
+            ckpt_path: weights to use.
+            weights_only: as in ``torch.load``.
+
+        Returns:
+            A list of batches' outputs, or a list of such lists for several loaders.
+        """
+        self.prediction.return_predictions = check_return_predictions(return_predictions)
+        return self._call(TrainerFn.PREDICTING, model, dataloaders, datamodule, ckpt_path, weights_only)
+
+    def _call(
+        self,
+        fn: TrainerFn,
+        model: Any,
+        loaders: Any,
+        datamodule: Any,
+        ckpt_path: Any,
+        weights_only: bool | None,
+        more: dict[str, Any] | None = None,
+        verbose: bool = False,
+    ) -> Any:
+        if isinstance(loaders, LightningDataModule):  # a datamodule in the place of loaders, as Lightning allows
+            datamodule, loaders = loaders, None
+        call = execution.Call(fn, model, loaders, datamodule, ckpt_path, weights_only, more or {}, verbose)
+        return execution.carry_out(self, call)
+
+    # What callbacks, modules and people may do -------------------------------------------------------------------
+
+    def save_checkpoint(
+        self, filepath: str | Path, weights_only: bool | None = None, storage_options: Any = None
+    ) -> None:
+        """Write a checkpoint of this moment.
+
+        Args:
+            filepath: the file, replaced if it exists.
+            weights_only: leave out optimizers, schedulers and callbacks.
+            storage_options: for a checkpoint plugin that takes some.
+
+        Raises:
+            InvalidStateError: there is no module yet.
+            InvalidTypeError: ``storage_options`` without such a plugin.
+            CheckpointError: it could not be written.
+        """
+        checkpoint = gather(self, bool(weights_only))
+        if self.checkpoint_io is not None:
+            self.checkpoint_io.save_checkpoint(checkpoint, filepath, storage_options=storage_options)
+        elif storage_options is not None:
+            raise InvalidTypeError(
+                "`Trainer.save_checkpoint(..., storage_options=...)` needs a checkpoint plugin that takes them",
+                value=storage_options,
+            )
+        elif self.is_global_zero:
+            from lit_studio.trainer.checkpoint import write_checkpoint
+
+            write_checkpoint(filepath, checkpoint)
+        self.strategy.barrier("Trainer.save_checkpoint")
+
+    def emit(self, event: Event) -> None:
+        """Tell those who watch the run; nobody does outside a call."""
+        self.observation.emit(event)
+
+    def enter(self, stage: RunningStage) -> None:
+        """Note what runs from now on."""
+        self.state.stage = stage
+
+    def stop_for_person(self) -> None:
+        """End the call at this step boundary, because a person wants it; minimum bounds don't hold it back."""
+        self.should_stop = self.stopped_by_person = True
+
+    @property
+    def interrupted(self) -> bool:
+        """Whether the last call was ended early by ^C, by an error, or by a person's Stop."""
+        return self.state.status == TrainerStatus.INTERRUPTED or self.stopped_by_person
+
+    @property
+    def enable_validation(self) -> bool:
+        """Whether a fit validates: there is a step and data for it, and no limit of 0."""
+        if self.source is None or self._module is None:
+            return True
+        return execution.validates(self)
+
+    @property
+    def logger(self) -> Any:
+        """The first logger, None without one."""
+        return self._loggers[0] if self._loggers else None
+
+    @logger.setter
+    def logger(self, logger: Any) -> None:
+        self._loggers = [] if logger is None else [logger]
+
+    @property
+    def loggers(self) -> list[Any]:
+        """All loggers."""
+        return self._loggers
+
+    @loggers.setter
+    def loggers(self, loggers: list[Any] | None) -> None:
+        self._loggers = list(loggers or [])
+
+    @property
+    def optimizers(self) -> list[Optimizer]:
+        """The optimizers as the module gave them."""
+        return self.fit_loop.optimization.optimizers
+
+    @optimizers.setter
+    def optimizers(self, optimizers: list[Optimizer]) -> None:
+        self.fit_loop.optimization.optimizers = list(optimizers)
+        self.fit_loop.optimization.wrap(self)
+
+    @contextmanager
+    def init_module(self, empty_init: bool | None = None) -> Iterator[None]:
+        """Build a module inside: its weights are made on the device and in the precision at once.
+
+        Args:
+            empty_init: accepted; weights are initialized as the module says.
+        """
+        with self.strategy.root_device, self.precision_plugin.init_context():
+            yield
+
+    def print(self, *args: Any, **kwargs: Any) -> None:
+        """``print`` on rank 0 only."""
+        if self.is_global_zero:
+            print(*args, **kwargs)  # noqa: T201 - that is what it is for
+
+    def profiled(self, name: str, function: Callable[..., Any]) -> Callable[..., Any]:
+        """``function``, measured under ``name`` if there is a profiler."""
+        profiler = self.profiler
+        if profiler is None:
+            return function
+
+        def measured(*args: Any, **kwargs: Any) -> Any:
+            profiler.start(name)
+            try:
+                return function(*args, **kwargs)
+            finally:
+                profiler.stop(name)
+
+        return measured
+
+
+def _listed(callbacks: Any) -> list[Any]:
+    return [] if callbacks is None else list(callbacks) if isinstance(callbacks, Sequence) else [callbacks]
+
+
+__all__ = ["PassThroughProfiler", "Trainer"]
