@@ -96,7 +96,7 @@ class Execution:
                 try:
                     await self._execute(client, stderr, watch)
                 except CellExecutionError as failure:
-                    error = failure.traceback
+                    error = _traceback(self.notebook.cells[self.cell]) or str(failure)
                 except DeadKernelError:
                     error = _last_words(errors)
         state = self._stopped or ("failed" if error else "finished")
@@ -161,6 +161,11 @@ def _transport(folder: Path) -> dict[str, Any]:
     if sys.platform == "win32" or len(str(file)) > _SOCKET_PATH:
         return {"connection_file": str(file)}
     return {"connection_file": str(file), "transport": "ipc"}
+
+
+def _traceback(cell: NotebookNode) -> str:
+    found = [output for output in cell.outputs if output.output_type == "error"]
+    return "\n".join(found[-1].traceback) if found else ""
 
 
 def _last_words(errors: Path) -> str:

@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Any
 
 import nbformat
-from rich.syntax import Syntax
 from rich.text import Text
 
 from lit_studio.base.errors import InvalidValueError, NotebookError
@@ -156,10 +155,7 @@ def _show_failure(notebook: nbformat.NotebookNode, index: int, error: str) -> No
     console = terminal.talk()
     terminal.fail(f"{_cell_name(notebook, index).capitalize()} failed.")
     source = notebook.cells[index].source
-    if console.color_system is None:
-        numbered = (f"{number:>4}  {line}" for number, line in enumerate(source.splitlines(), 1))
-        console.print(Text("\n".join(numbered)), soft_wrap=True)
-        console.print(Text(_COLOURS.sub("", error)), soft_wrap=True)
-    else:
-        console.print(Syntax(source, "python", line_numbers=True, background_color="default"))
-        console.print(Text.from_ansi(error), soft_wrap=True)
+    numbered = (f"{number:>4}  {line}" for number, line in enumerate(source.splitlines(), 1))
+    console.print(Text("\n".join(numbered)), soft_wrap=True)
+    coloured = Text.from_ansi(error) if console.color_system else Text(_COLOURS.sub("", error))
+    console.print(coloured, soft_wrap=True)

@@ -12,6 +12,7 @@ from types import TracebackType
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, ProgressColumn, SpinnerColumn, Task, TaskID, TextColumn
+from rich.table import Column
 from rich.text import Text
 
 from lit_studio.base.errors import StudioError
@@ -74,9 +75,10 @@ class ProgressDisplay:
                 SpinnerColumn(finished_text="✓"),
                 TextColumn("{task.description}"),
                 BarColumn(bar_width=28),
-                _Detail(),
+                _Detail(table_column=Column(ratio=1, no_wrap=True, overflow="ellipsis")),
                 console=console,
                 transient=True,
+                expand=True,
                 refresh_per_second=8,
             )
 

@@ -114,12 +114,13 @@ def extent(status: RunStatus, evaluation: bool | None = None) -> str:
             parts.append(amount(begun, "epoch", "epochs") if whole else f"epoch {begun} of {status.max_epochs:,}")
         parts.append(amount(status.step, "step", "steps"))
     seconds = status.active or max(0.0, status.updated - status.started)
-    return f"{', '.join(parts)} in {duration(seconds)}".strip()
+    return " ".join([", ".join(parts), "in", duration(seconds)]).strip()
 
 
 def summary(name: str, status: RunStatus, evaluation: bool | None = None, most: int = 5) -> str:
     """One or two plain lines: what happened to the run ``name``, and its main numbers."""
-    first = f"{name}: {doing(status)}, {extent(status, evaluation)}"
+    how_much = extent(status, evaluation)
+    first = f"{name}: {doing(status)}{' ' if how_much.startswith('in ') else ', '}{how_much}"
     if status.error:
         return f"{first}\n{' '.join(status.error.split())[:300]}"
     metrics = list(ordered(status.metrics, status.headline).items())[:most]

@@ -7,13 +7,15 @@ this package is cheap: widgets and numpy are loaded when something is shown.
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from lit_studio.base.runs import RunDirectory
+    from lit_studio.widgets.gallery import ImageGrid
     from lit_studio.widgets.training_run import TrainingRun
 
-__all__ = ["dashboard"]
+__all__ = ["dashboard", "image_grid"]
 
 
 def dashboard(run: RunDirectory | str | os.PathLike[str] | None = None) -> TrainingRun:
@@ -38,3 +40,24 @@ def dashboard(run: RunDirectory | str | os.PathLike[str] | None = None) -> Train
     from lit_studio.widgets.training_run import TrainingRun
 
     return TrainingRun(choose_run(run))
+
+
+def image_grid(
+    images: Any, captions: Sequence[str] | None = None, good: Sequence[bool] | None = None, columns: int = 8
+) -> ImageGrid:
+    """Images in rows with a line below each, for instance what the model took them for.
+
+    Args:
+        images: ``(N, H, W)`` grey, ``(N, 1 or 3, H, W)`` or ``(N, H, W, 3)``; arrays or CPU tensors of any real dtype.
+            Bytes are taken as they are, everything else is stretched from its smallest to its largest value.
+        captions: a line for each image.
+        good: for each image whether its caption is right, shown in green or red.
+        columns: images in a row.
+
+    Raises:
+        InvalidTypeError: ``images`` can't be read as an array.
+        InvalidValueError: it has another shape, or the lists have different lengths.
+    """
+    from lit_studio.widgets.gallery import ImageGrid
+
+    return ImageGrid(images, captions, good, columns)

@@ -127,12 +127,16 @@ class Canvas:
                 shade = 255 + (colour - 255) * level / LEVELS
                 at = 3 * (number * LEVELS + level)
                 palette[at : at + 3] = bytes(np.rint(shade).astype(np.uint8))
-        head = struct.pack(">IIBBBBB", width, height, 8, 3, 0, 0, 0)
-        opacity = b"\xff" * CLEAR + b"\0"
-        body = zlib.compress(rows.tobytes(), 7)
-        chunks = ((b"IHDR", head), (b"PLTE", bytes(palette)), (b"tRNS", opacity), (b"IDAT", body), (b"IEND", b""))
-        return b"\x89PNG\r\n\x1a\n" + b"".join(_chunk(name, data) for name, data in chunks)
+        return encode_png(rows, width, bytes(palette), b"\xff" * CLEAR + b"\0")
 
 
-def _chunk(name: bytes, data: bytes) -> bytes:
-    return struct.pack(">I", len(data)) + name + data + struct.pack(">I", zlib.crc32(name + data))
+def encode_png(rows: NDArray[np.uint8], width: int, palette: bytes = b"", opacity: bytes = b"") -> bytes:
+    """A PNG of ``rows``, each of which begins with a zero byte: palette indices, or RGB where there is no palette."""
+    head = struct.pack(">IIBBBBB", width, len(rows), 8, 3 if palette else 2, 0, 0, 0)
+    chunks = [(b"IHDR", head)]
+    if palette:
+        chunks += [(b"PLTE", palette), (b"tRNS", opacity)]
+    chunks += [(b"IDAT", zlib.compress(rows.tobytes(), 7)), (b"IEND", b"")]
+    return b"\x89PNG\r\n\x1a\n" + b"".join(
+        struct.pack(">I", len(data)) + name + data + struct.pack(">I", zlib.crc32(name + data)) for name, data in chunks
+    )
