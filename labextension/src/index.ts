@@ -22,6 +22,7 @@ import { RunningCells } from './notebook/running';
 import { RunSaves } from './notebook/saves';
 import { RunTitles } from './notebook/titles';
 import { PANEL_ID, StudioPanel } from './panel/widget';
+import { renderer } from './renderer';
 import { CellItem, RunItem } from './statusbar/items';
 import { ILitStudio, IStudioModel, IStudioOptions } from './tokens';
 import { RunButton } from './toolbar/button';
@@ -192,5 +193,14 @@ const notes: JupyterFrontEndPlugin<void> = {
 export { ILitStudio } from './tokens';
 export type { IStudioModel } from './tokens';
 
-const plugins: JupyterFrontEndPlugin<unknown>[] = [studio, commands, panel, toolbar, statusBar, launcher, notes];
+const plugins: JupyterFrontEndPlugin<unknown>[] = [
+  studio,
+  commands,
+  panel,
+  toolbar,
+  statusBar,
+  launcher,
+  notes,
+  renderer
+];
 export default plugins;

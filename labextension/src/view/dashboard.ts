@@ -24,7 +24,7 @@ import type { Range } from './scale';
 import type { RunSource, RunState } from './source';
 import { MachineLine, StatusLine } from './statusline';
 import { RunStore, Series } from './store';
-import { readTheme, Theme, watchTheme } from './theme';
+import { plainTheme, readTheme, Theme, watchTheme } from './theme';
 import { say, Translate } from './words';
 
 export interface DashboardOptions {
@@ -118,12 +118,14 @@ class RunDashboard implements Dashboard {
   }
 
   toPNG(): Promise<string> {
+    // On white, whatever this page looks like: who opens the file later may use any other.
+    const theme = plainTheme(this.theme.font);
     const panels = this.charts.map(chart => ({
       title: chart.name,
       lines: chart.lines,
-      draw: (width: number, height: number) => chart.picture(this.viewOf(chart, width, height))
+      draw: (width: number, height: number) => chart.picture({ ...this.viewOf(chart, width, height), theme })
     }));
-    return picture(panels, this.theme);
+    return picture(panels, theme);
   }
 
   private readonly trans: Translate;
@@ -236,7 +238,7 @@ class RunDashboard implements Dashboard {
       this.arrange();
     }
     this.view.follow(this.width, Date.now());
-    if (this.view.fit() || marks) {
+    if (this.view.fit(this.marks.map(({ at }) => at)) || marks) {
       this.redrawAll();
       return;
     }

@@ -5,7 +5,7 @@
 import { elapsed } from '../format';
 import { make, setText } from './elements';
 import type { RunStatus } from './source';
-import { say, Translate } from './words';
+import { hasBegun, say, Translate } from './words';
 
 export class EmptyState {
   readonly element: HTMLElement;
@@ -22,7 +22,7 @@ export class EmptyState {
   }
 
   show(status: RunStatus, hasSeries: boolean): void {
-    const began = status.step > 0 || status.batch > 0;
+    const began = hasBegun(status);
     const active = ['created', 'running', 'paused'].includes(status.state);
     this.element.hidden = hasSeries || (began && !this.element.classList.contains('lit-mod-axes'));
     if (this.element.hidden) {

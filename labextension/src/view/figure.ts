@@ -94,7 +94,8 @@ function curvesOf({ lines, smoothing, x }: View): (Curve & { length: number })[]
       series,
       x: series.x.subarray(0, series.length),
       y: series.y.subarray(0, series.length),
-      faint: smoothing > 0 && series.length > 2,
+      // A mean of a few points would only hide them.
+      faint: smoothing > 0 && series.length > DOTS_UP_TO,
       dots: series.length <= DOTS_UP_TO,
       length: series.length
     };

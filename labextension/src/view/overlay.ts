@@ -104,7 +104,7 @@ export class Overlay {
   /** An act lies on the first curve, where its effect is seen; without one on the axis. */
   private heightOnCurve(at: number, figure: Figure, places: Places): number {
     const curve = figure.curves.find(each => !each.faint && each.x.length > 0);
-    const i = curve ? nearest(curve.x, curve.y, at) : -1;
+    const i = curve ? nearest(curve.x, at) : -1;
     const y = curve && i >= 0 ? places.py(curve.y[i]) : NaN;
     return Number.isFinite(y) ? Math.max(0, Math.min(places.height, y)) : places.height;
   }
@@ -130,7 +130,7 @@ export class Overlay {
 
   private fillTip(at: number, x: number, figure: Figure, places: Places): void {
     const rows = readings(figure, at).map(({ curve, i, raw }) => {
-      const value = raw === null ? metric(round(curve.y[i])) : `${metric(round(raw))} (${metric(round(curve.y[i]))})`;
+      const value = raw === null ? valueText(curve.y[i]) : `${valueText(raw)} (${valueText(curve.y[i])})`;
       return make(
         'div.lit-tip-row',
         {},
@@ -203,7 +203,7 @@ export function bestOf(series: Series): [number, number] | null {
 /** Each line's point nearest to `at`; `raw` is the value before smoothing, null without smoothing. */
 function readings({ curves }: Figure, at: number): { curve: Curve; i: number; raw: number | null }[] {
   return curves.flatMap(curve => {
-    const i = curve.faint ? -1 : nearest(curve.x, curve.y, at);
+    const i = curve.faint ? -1 : nearest(curve.x, at);
     if (i < 0) {
       return [];
     }
@@ -224,6 +224,9 @@ export function lineSample(colour: string, dash: string): Element {
 }
 
 /** The packet's f32 as the decimal number it stands for. */
-function round(value: number): number {
-  return Number(value.toPrecision(6));
+function valueText(value: number): string {
+  if (Number.isFinite(value)) {
+    return metric(Number(value.toPrecision(6)));
+  }
+  return metric(Number.isNaN(value) ? 'nan' : value > 0 ? 'inf' : '-inf');
 }

@@ -71,8 +71,8 @@ function clamp(pixel: number): number {
   return Math.max(-20_000, Math.min(20_000, pixel));
 }
 
-/** Index of the point nearest to `at` whose value is finite, −1 if there is none. */
-export function nearest(x: Float64Array, y: Float32Array, at: number): number {
+/** Index of the point nearest to `at`, −1 if there is none. */
+export function nearest(x: Float64Array, at: number): number {
   let low = 0;
   let high = x.length;
   while (low < high) {
@@ -83,15 +83,8 @@ export function nearest(x: Float64Array, y: Float32Array, at: number): number {
       high = middle;
     }
   }
-  let [left, right] = [low - 1, low];
-  while (left >= 0 && !Number.isFinite(y[left])) {
-    left -= 1;
+  if (low === 0 || low === x.length) {
+    return low === 0 ? (x.length ? 0 : -1) : x.length - 1;
   }
-  while (right < x.length && !Number.isFinite(y[right])) {
-    right += 1;
-  }
-  if (left < 0 || right >= x.length) {
-    return left >= 0 ? left : right < x.length ? right : -1;
-  }
-  return at - x[left] <= x[right] - at ? left : right;
+  return at - x[low - 1] <= x[low] - at ? low - 1 : low;
 }

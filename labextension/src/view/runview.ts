@@ -33,10 +33,17 @@ export class RunView {
     return (this.window && this.store.window?.get(id)) ?? this.store.series.get(id);
   }
 
-  /** Fit the range to what is known now; whether it has moved. */
-  fit(): boolean {
+  /**
+   * Fit the range to what is known now; whether it has moved.
+   *
+   * @param marks - places of marks, which a run that is over may have behind its last point.
+   */
+  fit(marks: number[]): boolean {
     const before = this.held;
     const data = this.extent();
+    if (data) {
+      data[1] = Math.max(data[1], ...marks);
+    }
     const { status, axis } = this.store;
     if (data && status) {
       const growing = status.state === 'running' || status.state === 'paused';

@@ -2,7 +2,6 @@
  * Numbers to places: ranges that stand still while a curve grows, ticks that are easy to read, and their words.
  * It must not know the chart.
  */
-import { metric } from '../format';
 import type { Axis } from './source';
 
 export type Range = [number, number];
@@ -14,6 +13,8 @@ export interface Tick {
 
 /** How much of the width is left free on the right of a growing curve, so that the axis moves seldom. */
 const AHEAD = 0.08;
+/** At the end of a run that is over there is room for a mark. */
+const AFTER = 0.01;
 /** A range is kept while the data fill at least this share of it. */
 const FILLED = 0.55;
 const MARGIN = 0.06;
@@ -30,7 +31,7 @@ export function runningRange(held: Range | null, data: Range, end: number | null
   const [low, high] = data;
   const span = high - low || Math.abs(high) || 1;
   if (!growing) {
-    return [low, high > low ? high : low + span];
+    return [low, high > low ? high + span * AFTER : low + span];
   }
   if (held && held[0] === low && high <= held[1] && high - low >= FILLED * (held[1] - low)) {
     return held;
@@ -179,7 +180,5 @@ export function placeText(axis: Axis, at: number): string {
   if (axis === 'time') {
     return clockText(at, 1);
   }
-  return axis === 'step' || axis === 'samples'
-    ? Math.round(at).toLocaleString('en')
-    : metric(Math.round(at * 100) / 100);
+  return axis === 'step' || axis === 'samples' ? Math.round(at).toLocaleString('en') : at.toFixed(2);
 }

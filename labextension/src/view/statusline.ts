@@ -6,7 +6,7 @@ import { elapsed, percent, progress, roughly } from '../format';
 import { make, setAttribute, setText } from './elements';
 import type { Wait } from './eta';
 import type { RunStatus } from './source';
-import { rateText, reasonWords, say, speedText, stateWords, Translate } from './words';
+import { hasBegun, rateText, reasonWords, say, speedText, stateWords, Translate } from './words';
 
 export class StatusLine {
   readonly element: HTMLElement;
@@ -37,9 +37,8 @@ export class StatusLine {
       this.announced = state;
       setText(this.live, state); // states only: a reader must not be told of each step
     }
-    const began = status.step > 0 || status.batch > 0;
     setText(this.place, placeWords(status, trans));
-    setText(this.step, began ? stepWords(status, trans) : '');
+    setText(this.step, hasBegun(status) ? stepWords(status, trans) : '');
     setText(
       this.speed,
       status.state === 'running' && status.rate > 0 ? speedText(status.rate, status.stage, trans) : ''

@@ -91,7 +91,9 @@ export class RunStore {
       header.series.map((head, i) => {
         const series = emptySeries(head);
         append(series, head, points[i].x, points[i].y);
-        return [head.id, series];
+        // Last and best are the run's, whatever part of it is looked at.
+        const { last = series.last, min = series.min, max = series.max } = this.series.get(head.id) ?? {};
+        return [head.id, Object.assign(series, { last, min, max })];
       })
     );
   }

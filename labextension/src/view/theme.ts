@@ -5,14 +5,11 @@
 
 export interface Theme {
   dark: boolean;
-  /** Text, quieter text, paper, grid and the colour of errors, each as CSS writes them. */
+  /** Text, quieter text, paper and grid, each as CSS writes them. */
   text: string;
   quiet: string;
   paper: string;
   grid: string;
-  error: string;
-  /** What a person did. */
-  act: string;
   font: string;
   /** Looks of lines; a slot beyond the last begins again with other dashes. */
   lines: string[];
@@ -59,10 +56,21 @@ export function readTheme(node: Element): Theme {
     quiet: read('--jp-ui-font-color2', '--vscode-descriptionForeground') || (dark ? '#a8a8a8' : '#616161'),
     paper: read('--jp-layout-color0', '--vscode-editor-background') || (dark ? '#111111' : '#ffffff'),
     grid: dark ? 'rgba(255, 255, 255, 0.12)' : 'rgba(0, 0, 0, 0.09)',
-    error: dark ? '#ff8a7a' : '#c62828',
-    act: dark ? '#d6a5ff' : '#7b3fb5',
     font: read('--jp-ui-font-family', '--vscode-font-family') || 'system-ui, sans-serif',
     lines: dark ? LINES.dark : LINES.light
+  };
+}
+
+/** Dark on white, for a picture that leaves the page. */
+export function plainTheme(font: string): Theme {
+  return {
+    dark: false,
+    text: '#262626',
+    quiet: '#616161',
+    paper: '#ffffff',
+    grid: '#e8e8e8',
+    font,
+    lines: LINES.light
   };
 }
 

@@ -17,7 +17,7 @@ export function say(trans: Translate, sentence: string, ...values: (string | num
 
 /** The state of a run, with the stage where that says more. */
 export function stateWords(status: RunStatus, trans: Translate): string {
-  if (status.state === 'running') {
+  if (status.state === 'running' && hasBegun(status)) {
     const stages: Record<string, string> = {
       train: trans('Training'),
       validate: trans('Validating'),
@@ -27,8 +27,9 @@ export function stateWords(status: RunStatus, trans: Translate): string {
     };
     return stages[status.stage] ?? trans('Running');
   }
-  const words: Record<Exclude<RunState, 'running'>, string> = {
+  const words: Record<RunState, string> = {
     created: trans('Starting'),
+    running: trans('Starting'),
     paused: trans('Paused'),
     finished: trans('Finished'),
     stopped: trans('Stopped'),
@@ -37,6 +38,11 @@ export function stateWords(status: RunStatus, trans: Translate): string {
     lost: trans('Lost')
   };
   return words[status.state] ?? status.state;
+}
+
+/** Whether the first step is done. */
+export function hasBegun({ step, batch }: RunStatus): boolean {
+  return step > 0 || batch > 0;
 }
 
 /** Why the buttons don't work, for a person who points at one. */
