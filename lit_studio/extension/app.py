@@ -5,6 +5,7 @@ It must not know how a question is answered.
 
 from __future__ import annotations
 
+import os
 from functools import cached_property
 from importlib.metadata import version
 from pathlib import Path
@@ -91,8 +92,13 @@ class LitStudioApp(ExtensionApp):
 
     def _link_jupyter_server_extension(self, serverapp: ServerApp) -> None:
         super()._link_jupyter_server_extension(serverapp)
-        # Before the server makes its web application; whoever chose a class knows better, and a gateway has its own.
-        chosen = CONNECTION in serverapp.config.get("ServerApp", {}) or serverapp.gateway_config.gateway_enabled
-        if self.prompt_websockets and not chosen:
+        # This runs before the server makes its web application, and before it reads where its gateway is.
+        if self.prompt_websockets and not _has_connection_class(serverapp.config):
             setting: dict[str, Any] = {"ServerApp": {CONNECTION: PromptWebsocketConnection}}
             serverapp.update_config(Config(setting))
+
+
+def _has_connection_class(config: Config) -> bool:
+    """Whether a connection class was chosen, by a person (who knows better) or with a gateway (which has its own)."""
+    gateway = config.get("GatewayClient", {}).get("url") or os.environ.get("JUPYTER_GATEWAY_URL")
+    return CONNECTION in config.get("ServerApp", {}) or bool(gateway)

@@ -73,11 +73,11 @@ class Places:
             return []
         now = time.monotonic()
         with self._lock:
-            # The index changes with each run that begins; runs that were removed are noticed when read.
+            # The index changes with each run that begins, but not when one is removed.
             if self._listed is None or self._listed[1] != changed or now - self._listed[0] > LISTED_FOR:
                 found = [run for run in list_runs(LISTED) if self._allows(run)]
                 self._listed = now, changed, found
-            return list(self._listed[2])
+            return [run for run in self._listed[2] if (run.record / "run.json").is_file()]
 
     def _allows(self, run: RunDirectory) -> bool:
         temporary = (runtime_home() / "runs").resolve()
