@@ -193,5 +193,11 @@ class Callback:
         """``checkpoint`` was read, and the module's weights are not restored yet."""
 
 
+def validates_once_an_epoch(trainer: Trainer) -> bool:
+    """Whether each training epoch ends with its one validation, so that the metrics of both are there at its end."""
+    interval = trainer.val_check_interval  # 1.0 is the whole epoch, 1 is one batch
+    return isinstance(interval, float) and interval == 1.0 and trainer.check_val_every_n_epoch == 1
+
+
 class Checkpoint(Callback):
     """Base of the callbacks that write checkpoints; they run after all other callbacks."""

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from lit_studio.base.errors import InvalidStateError, MisconfigurationException
-from lit_studio.trainer.callbacks.base import Callback
+from lit_studio.trainer.callbacks.base import Callback, validates_once_an_epoch
 
 if TYPE_CHECKING:
     from lit_studio.trainer.module import LightningModule
@@ -127,7 +127,7 @@ class EarlyStopping(Callback):
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         """Decide where to check, if the user didn't."""
         if self._check_on_train_epoch_end is None:
-            self._check_on_train_epoch_end = trainer.val_check_interval == 1.0 and trainer.check_val_every_n_epoch == 1
+            self._check_on_train_epoch_end = validates_once_an_epoch(trainer)
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Check, if this is the place."""

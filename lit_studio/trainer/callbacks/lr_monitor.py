@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
+import torch
 from torch.optim import Optimizer
 
 from lit_studio.base.errors import MisconfigurationException
@@ -108,6 +109,7 @@ class LearningRateMonitor(Callback):
         if not values:
             return
         step = trainer.global_step
+        trainer.callback_metrics.update({name: torch.tensor(value) for name, value in values.items()})
         for logger in trainer.loggers:
             logger.log_metrics(values, step=step)
         points = tuple(Points(name, (step,), (value,)) for name, value in values.items())

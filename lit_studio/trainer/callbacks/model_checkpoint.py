@@ -19,7 +19,7 @@ import torch
 
 from lit_studio.base.errors import InvalidTypeError, MisconfigurationException
 from lit_studio.base.events import CheckpointSaved
-from lit_studio.trainer.callbacks.base import Checkpoint
+from lit_studio.trainer.callbacks.base import Checkpoint, validates_once_an_epoch
 from lit_studio.trainer.callbacks.checkpoint_names import fill_template, matches_template
 from lit_studio.trainer.callbacks.on_exception_checkpoint import saving_after
 from lit_studio.trainer.checkpoint import link_checkpoint
@@ -299,7 +299,7 @@ class ModelCheckpoint(Checkpoint):
             return self._save_on_train_epoch_end
         if trainer.check_val_every_n_epoch != 1:
             return False
-        return sum(trainer.num_val_batches) == 0 or trainer.val_check_interval == 1.0
+        return sum(trainer.num_val_batches) == 0 or validates_once_an_epoch(trainer)
 
     # What -------------------------------------------------------------------------------------------------------
 
@@ -333,11 +333,11 @@ class ModelCheckpoint(Checkpoint):
             return ""
         if self.monitor is None:
             previous = self.best_model_path
-            path = self._free_name(self.format_checkpoint_name(candidates), previous)
-            self.best_model_path = path
-            if self.save_top_k == 1 and previous:
-                doomed.append(previous)
-            return path
+            replaced = previous if self.save_top_k == 1 else ""
+            self.best_model_path = self._free_name(self.format_checkpoint_name(candidates), replaced)
+            if replaced:
+                doomed.append(replaced)
+            return self.best_model_path
         current = self._monitored(candidates)
         if current is None or not self.check_monitor_top_k(trainer, current):
             if self.verbose and current is not None:
