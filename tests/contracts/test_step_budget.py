@@ -1,6 +1,8 @@
 """A training step stays short to read: how many of our files it enters, and how often it crosses from one to another.
 
 It must not know what the loop does; it watches Python's calls. Counts, not times: they are the same on every machine.
+Taken with logger, checkpoint, bar and summary off, as the peers' figures were: Lightning 2.6 enters 30 files in a step
+and crosses 312 times, and 54 files before its first step.
 """
 
 from __future__ import annotations
@@ -49,20 +51,19 @@ class Tiny(L.LightningModule):
 
     def training_step(self, batch, batch_idx):
         self.watch.cut()
-        loss = self.network(batch[0]).square().mean()
-        self.log("loss", loss, prog_bar=True)
-        return loss
+        return self.network(batch[0]).square().mean()
 
     def configure_optimizers(self):
         return torch.optim.SGD(self.parameters(), lr=0.1)
 
 
-@pytest.fixture
-def windows(tmp_path):
-    """What happened before the first training step, then in each of 63 steps; the Trainer as it comes, logging each."""
+@pytest.fixture(scope="module")
+def windows(tmp_path_factory):
+    """What happened before the first training step, then in each of 63 steps."""
     watch = Watch()
     loader = DataLoader(TensorDataset(torch.randn(64 * 4, 4)), batch_size=4)
-    trainer = L.Trainer(max_epochs=1, default_root_dir=tmp_path, accelerator="cpu", log_every_n_steps=1)
+    off = dict.fromkeys(("logger", "enable_checkpointing", "enable_progress_bar", "enable_model_summary"), False)
+    trainer = L.Trainer(max_epochs=1, default_root_dir=tmp_path_factory.mktemp("fit"), accelerator="cpu", **off)
     module = Tiny(watch)
     sys.setprofile(watch.seen)
     try:
