@@ -21,7 +21,7 @@ import type { Packet, PacketHeader } from './packet';
 import { picture } from './picture';
 import { RunView } from './runview';
 import type { Range } from './scale';
-import type { RunSource, RunState } from './source';
+import type { CommandName, RunSource, RunState } from './source';
 import { MachineLine, StatusLine } from './statusline';
 import { RunStore, Series } from './store';
 import { plainTheme, readTheme, Theme, watchTheme } from './theme';
@@ -76,7 +76,7 @@ class RunDashboard implements Dashboard {
     this.whereabouts = new Whereabouts(trans, options.onOpenRun);
     this.empty = new EmptyState(trans, !evaluation);
     this.controls = new Controls(
-      (name, args) => source.command(name, args),
+      (name, args) => this.command(source, name, args),
       trans,
       () => this.asked()
     );
@@ -213,6 +213,11 @@ class RunDashboard implements Dashboard {
       this.options.onEnded?.(packet.header);
     }
     return { state: status.state, news: change.series.size > 0 || change.events.length > 0 };
+  }
+
+  private async command(source: RunSource, name: CommandName, args?: Record<string, unknown>): Promise<void> {
+    await source.command(name, args);
+    this.feed.hurry();
   }
 
   private failed(error: unknown, since: number | null): void {

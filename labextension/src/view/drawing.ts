@@ -9,6 +9,8 @@ export interface Drawable {
 }
 
 const REST = 3;
+/** After a drawing that took long for other reasons (a new theme, a busy page) the others don't wait as long. */
+const REST_MOST = 300;
 /** Charts a little below the edge are drawn before they are scrolled into view. */
 const AHEAD = '120px';
 
@@ -90,7 +92,7 @@ export class DrawQueue<T extends Drawable> {
         } catch (error) {
           this.failed(error);
         }
-        const rest = REST * (performance.now() - began);
+        const rest = Math.min(REST_MOST, REST * (performance.now() - began));
         await new Promise<void>(resolve => (this.timer = window.setTimeout(resolve, rest)));
       }
     } finally {

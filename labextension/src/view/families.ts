@@ -10,6 +10,8 @@ export type Phase = 'train' | 'val' | 'test' | '';
 export interface Line {
   id: number;
   name: string;
+  /** The name without the group that the chart's title says already. */
+  label: string;
   phase: Phase;
   /** Number of the line's look (colour and dash); the same phase looks the same in every chart where it can. */
   slot: number;
@@ -68,6 +70,10 @@ export function familyKey(name: string): string {
   return group.toLowerCase() || ALIASES[word] || word;
 }
 
+function labelOf(name: string, key: string): string {
+  return name.toLowerCase().startsWith(`${key}/`) ? name.slice(key.length + 1) : name;
+}
+
 /** Whether small or large values of the metric are good. */
 export function direction(name: string): Direction {
   const word = split(name).base.toLowerCase();
@@ -97,7 +103,7 @@ export function families(series: Iterable<{ id: number; name: string }>): Family
     const key = familyKey(name);
     const family = found.get(key) ?? { key, title: key.replace(/_/g, ' '), lines: [] };
     found.set(key, family);
-    family.lines.push({ id, name, phase: split(name).phase, slot: -1 });
+    family.lines.push({ id, name, label: labelOf(name, key), phase: split(name).phase, slot: -1 });
   }
   for (const family of found.values()) {
     giveSlots(family.lines);

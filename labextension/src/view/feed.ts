@@ -6,8 +6,19 @@ import { decodePacket, Packet } from './packet';
 import type { PacketQuery, RunSource, RunState } from './source';
 
 /** Milliseconds between an answer and the next question. */
-export const PACE = { active: 250, quiet: 1000, paused: 1000, away: 2000, lost: 10_000, retry: 500, retryMost: 5000 };
+export const PACE = {
+  hurried: 60,
+  active: 250,
+  quiet: 1000,
+  paused: 1000,
+  away: 2000,
+  lost: 10_000,
+  retry: 500,
+  retryMost: 5000
+};
 
+/** So long after a request the effect is looked for closely. */
+const HURRY_FOR = 2000;
 /** An active run that has sent nothing new for so long is asked less often. */
 const QUIET_AFTER = 10_000;
 
@@ -40,6 +51,12 @@ export class Feed {
     }
   }
 
+  /** Something was asked of the run: look closely for a moment, so that its effect is seen at once. */
+  hurry(): void {
+    this.hurried = Date.now() + HURRY_FOR;
+    this.ask();
+  }
+
   /** Whether the dashboard is on the screen. */
   setSeen(seen: boolean): void {
     const back = seen && !this.seen;
@@ -64,6 +81,7 @@ export class Feed {
   private ended = false;
   private started = false;
   private seen = true;
+  private hurried = 0;
   private failures = 0;
   private answered: number | null = null;
   private news = Date.now();
@@ -106,6 +124,9 @@ export class Feed {
     this.ended = !['created', 'running', 'paused', 'lost'].includes(state);
     if (this.ended) {
       return null;
+    }
+    if (this.answered < this.hurried) {
+      return PACE.hurried;
     }
     if (state === 'paused') {
       return PACE.paused;

@@ -59,10 +59,10 @@ export class Legend {
       'button.lit-legend-item',
       {
         type: 'button',
-        title: this.trans('Click hides the line, Shift+click shows it alone'),
+        title: `${line.name}\n${this.trans('Click hides the line, Shift+click shows it alone')}`,
         click: (event: MouseEvent) => this.choose(line.id, event.shiftKey)
       },
-      make('span.lit-legend-name', {}, line.name),
+      make('span.lit-legend-name', {}, line.label),
       value
     );
     const entry = { button, value, look: '' };

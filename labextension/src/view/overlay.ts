@@ -135,7 +135,7 @@ export class Overlay {
         'div.lit-tip-row',
         {},
         swatch(figure, curve),
-        make('span', {}, curve.line.name),
+        make('span', {}, curve.line.label),
         make('b', {}, value)
       );
     });

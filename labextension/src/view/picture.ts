@@ -64,7 +64,7 @@ function writeHead(pen: CanvasRenderingContext2D, panel: Panel, theme: Theme, x:
   pen.font = `11px ${theme.font}`;
   for (const line of panel.lines) {
     pen.fillStyle = colourOf(theme, line.slot);
-    pen.fillText(`— ${line.name}`, at, y);
-    at += pen.measureText(`— ${line.name}`).width + 10;
+    pen.fillText(`— ${line.label}`, at, y);
+    at += pen.measureText(`— ${line.label}`).width + 10;
   }
 }
