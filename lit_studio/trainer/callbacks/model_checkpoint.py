@@ -292,7 +292,8 @@ class ModelCheckpoint(Checkpoint):
         if every is not None and (trainer.current_epoch + 1) % every != 0:
             return False
         last = batch_idx + 1 == trainer.num_training_batches
-        return last or (batch_idx + 1) % trainer.val_check_batch == 0
+        done = batch_idx + 1 if every is not None else trainer.fit_loop.total_batch_idx + 1
+        return last or done % trainer.val_check_batch == 0
 
     def _saves_at_epoch_end(self, trainer: Trainer) -> bool:
         if self._save_on_train_epoch_end is not None:

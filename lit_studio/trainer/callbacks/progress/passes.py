@@ -225,9 +225,15 @@ class PassBar(ProgressBar):
         """One batch further."""
         self._advance(batch_idx + 1)
 
+    def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Show the epoch's metrics."""
+        if self._passes and self._passes[-1].kind == "train":
+            self._draw(time.monotonic())
+
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Close the last epoch."""
         self._finish("train")
+        self._stop()
 
     def on_sanity_check_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Close the sanity check."""
@@ -260,6 +266,8 @@ class PassBar(ProgressBar):
     def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Close the pass."""
         self._finish("validate")
+        if trainer.state.fn != "fit":
+            self._stop()
 
     def on_test_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """A test begins; its bar comes with its first batch."""
@@ -288,6 +296,7 @@ class PassBar(ProgressBar):
     def on_test_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Close the pass."""
         self._finish("test")
+        self._stop()
 
     def on_predict_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """A prediction begins; its bar comes with its first batch."""
@@ -316,6 +325,7 @@ class PassBar(ProgressBar):
     def on_predict_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Close the pass."""
         self._finish("predict")
+        self._stop()
 
     def teardown(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         """The run is over."""
@@ -349,4 +359,5 @@ def quiet_line(done: Pass, metrics: dict[str, Any], now: float, spec: str = ".4g
     numbers = " ".join(f"{name}={format_metric(value, spec)}" for name, value in metrics.items())
     seconds = done.seconds(now)
     rate = done.done / seconds if seconds > 0 else 0.0
-    return f"{done.description}: {done.done}{total} in {clock(seconds)}, {speed(rate)} {numbers}".rstrip()
+    took = f"{seconds:.1f} s" if seconds < 60 else clock(seconds)
+    return f"{done.description}: {done.done}{total} in {took}, {speed(rate)} {numbers}".rstrip()

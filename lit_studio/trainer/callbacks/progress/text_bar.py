@@ -7,14 +7,19 @@ from __future__ import annotations
 
 import shutil
 import sys
-from typing import Any, TextIO
+from typing import TYPE_CHECKING, Any, TextIO
 
 from lit_studio.base.errors import InvalidValueError
 from lit_studio.trainer.callbacks.progress.base import format_metric
 from lit_studio.trainer.callbacks.progress.passes import Pass, PassBar, clock, quiet_line, speed
 
+if TYPE_CHECKING:
+    from lit_studio.trainer.module import LightningModule
+    from lit_studio.trainer.trainer import Trainer
+
 _EIGHTHS = " ▏▎▍▌▋▊▉█"
-_BAR_WIDTH = 20
+_PLAIN = " ########"  # for a terminal that can't write the blocks
+_BAR_WIDTH, _LEAST_BAR = 20, 4
 
 
 class TQDMProgressBar(PassBar):
@@ -40,6 +45,8 @@ class TQDMProgressBar(PassBar):
         self._file: TextIO | None = None
         self._line = ""
         self._ended = False
+        self._closed: tuple[int, dict[str, Any]] | None = None
+        self._blocks = _EIGHTHS
 
     @property
     def process_position(self) -> int:
@@ -48,7 +55,8 @@ class TQDMProgressBar(PassBar):
 
     def open_display(self) -> None:
         """Take the standard output as it is now."""
-        self._file, self._line, self._ended = sys.stdout, "", False
+        self._file, self._line, self._ended, self._closed = sys.stdout, "", False, None
+        self._blocks = _EIGHTHS if _can_write(self._file, _EIGHTHS) else _PLAIN
         if self._file.isatty():
             self._file.write("\n" * self._process_position)
 
@@ -61,11 +69,22 @@ class TQDMProgressBar(PassBar):
             file.write("\n")
             self._line = ""
         self._ended = False
-        width = shutil.get_terminal_size().columns - 1
-        line = _line(passes[-1], metrics, now)[:width]
+        if self._closed is not None and self._closed == (id(passes[-1]), metrics):
+            return  # nothing has come since its line was closed
+        line = _line(passes[-1], metrics, now, shutil.get_terminal_size().columns - 1, self._blocks)
         file.write(f"\r{line.ljust(len(self._line))}")
         file.flush()
         self._line = line
+
+    def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Show the epoch's metrics; after the last epoch close the line, for what is logged next is not ours."""
+        super().on_train_epoch_end(trainer, pl_module)
+        limit = trainer.max_epochs
+        last = trainer.should_stop or (limit not in (None, -1) and trainer.current_epoch + 1 >= (limit or 0))
+        if last and self._line and self._file is not None and self._passes:
+            self._file.write("\n")
+            self._file.flush()
+            self._line, self._closed = "", (id(self._passes[-1]), dict(self._metrics))
 
     def close_pass(self, done: Pass, metrics: dict[str, Any], now: float) -> None:
         """Keep the line of an outer pass until the next one takes its place."""
@@ -101,17 +120,26 @@ class TQDMProgressBar(PassBar):
         return {**self.__dict__, **dropped, "_trainer": None, "_module": None}
 
 
-def _line(current: Pass, metrics: dict[str, Any], now: float) -> str:
+def _line(current: Pass, metrics: dict[str, Any], now: float, width: int, blocks: str) -> str:
     numbers = [f"{name}={format_metric(value, '.3g')}" for name, value in metrics.items()]
     if current.total is None:
         parts = [clock(current.seconds(now)), speed(current.rate(now)), *numbers]
-        return f"{current.description}: {current.done} [{', '.join(parts)}]"
+        return f"{current.description}: {current.done} [{', '.join(parts)}]"[:width]
     share = min(1.0, current.done / current.total) if current.total else 1.0
     parts = [f"{clock(current.seconds(now))}<{clock(current.left(now))}", speed(current.rate(now)), *numbers]
-    return f"{current.description}: {share:4.0%}|{_bar(share)}| {current.done}/{current.total} [{', '.join(parts)}]"
+    before, after = f"{current.description}: {share:4.0%}|", f"| {current.done}/{current.total} [{', '.join(parts)}]"
+    room = width - len(before) - len(after)
+    return f"{before}{_bar(share, max(_LEAST_BAR, min(_BAR_WIDTH, room)), blocks)}{after}"[:width]
 
 
-def _bar(share: float) -> str:
-    eighths = round(share * _BAR_WIDTH * 8)
-    full, rest = divmod(eighths, 8)
-    return ("█" * full + (_EIGHTHS[rest] if rest else "")).ljust(_BAR_WIDTH)
+def _bar(share: float, width: int, blocks: str) -> str:
+    full, rest = divmod(round(share * width * 8), 8)
+    return (blocks[-1] * full + (blocks[rest] if rest else "")).ljust(width)
+
+
+def _can_write(file: TextIO, text: str) -> bool:
+    try:
+        text.encode(getattr(file, "encoding", None) or "utf-8")
+    except (UnicodeEncodeError, LookupError):
+        return False
+    return True
