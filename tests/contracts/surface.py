@@ -53,10 +53,16 @@ def is_ours(target: Any) -> bool:
     return str(getattr(target, "__module__", "")).split(".")[0] == "lit_studio"
 
 
-def members(cls: type) -> Iterator[str]:
-    """Public attributes, properties and methods of ``cls`` that this package defines, one line each."""
+def is_named(target: Any) -> bool:
+    """Whether ``target`` is a class or function, so that a second name for it is only a second name."""
+    return inspect.isclass(target) or inspect.isfunction(target)
+
+
+def members(cls: type, told: set[type]) -> Iterator[str]:
+    """Public attributes, properties and methods of ``cls``, one line each; what bases in ``told`` give is left out."""
     for attribute in inspect.classify_class_attrs(cls):
-        if attribute.name.startswith("_") or not is_ours(attribute.defining_class):
+        owner = attribute.defining_class
+        if attribute.name.startswith("_") or not is_ours(owner) or (owner in told and owner is not cls):
             continue
         value = attribute.object
         if attribute.kind in ("method", "class method", "static method"):
@@ -68,7 +74,7 @@ def members(cls: type) -> Iterator[str]:
             yield f"  {attribute.name}"
 
 
-def describe(name: str, value: Any) -> Iterator[str]:
+def describe(name: str, value: Any, told: set[type]) -> Iterator[str]:
     """The lines for one public name."""
     if isinstance(value, ModuleType):
         yield f"module {name}"
@@ -81,7 +87,7 @@ def describe(name: str, value: Any) -> Iterator[str]:
             else f"class {name}{signature(value)}" + (f" of {bases}" if bases else "")
         )
         if not issubclass(value, BaseException):
-            yield from members(value)
+            yield from members(value, told)
     elif callable(value):
         yield f"{name}{signature(value)}"
     else:
@@ -108,7 +114,7 @@ def modules() -> Iterator[ModuleType]:
 
 def python_surface() -> Iterator[str]:
     """Every public module with what it exports."""
-    told: dict[int, str] = {}
+    told: dict[type | int, str] = {}
     for module in modules():
         yield f"\n[{module.__name__}]"
         exported = getattr(module, "__all__", None)
@@ -123,12 +129,12 @@ def python_surface() -> Iterator[str]:
         )
         for name in sorted(names):
             value = getattr(module, name)
-            known = told.get(id(value)) if inspect.isclass(value) or inspect.isfunction(value) else None
+            known = told.get(value if inspect.isclass(value) else id(value)) if is_named(value) else None
             if known is not None:
                 yield f"{name} = {known}"
                 continue
-            told[id(value)] = f"{module.__name__}.{name}"
-            yield from describe(name, value)
+            told[value if inspect.isclass(value) else id(value)] = f"{module.__name__}.{name}"
+            yield from describe(name, value, {key for key in told if isinstance(key, type)})
 
 
 def command_surface() -> Iterator[str]:
