@@ -40,3 +40,8 @@ class GrowingArray:
             self._room = room
         self._room[self._size : size] = values
         self._size = size
+
+    def is_sorted_from(self, index: int) -> bool:
+        """Whether nothing from ``index`` on is smaller than what stands before it."""
+        tail = self.array[max(0, index - 1) :]
+        return bool(np.all(tail[1:] >= tail[:-1]))

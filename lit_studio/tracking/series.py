@@ -30,6 +30,7 @@ class Series:
         values: value of each point, NaN and infinities included.
         starts: index of the first point of each chunk (what one flush brought).
         blocks: for each chunk the number of the block that brought it.
+        is_sorted: whether the steps never go back.
         marks: indices at which a stretch of equal non-finite values (nan, inf or −inf) begins, at most
             :data:`MARKS`, the earliest.
     """
@@ -39,6 +40,7 @@ class Series:
         self.steps, self.values = GrowingArray(np.int64), GrowingArray(np.float64)
         self.starts, self.blocks = GrowingArray(np.int64), GrowingArray(np.int64)
         self._low, self._high = GrowingArray(np.int64), GrowingArray(np.int64)
+        self.is_sorted = True
         self.marks: list[int] = []
         self._extremes: tuple[int, int] | None = None
 
@@ -69,6 +71,7 @@ class Series:
         """
         before = self.total
         self.steps.extend(steps)
+        self.is_sorted &= self.steps.is_sorted_from(before)
         self.values.extend(values)
         self.starts.extend(before + np.cumsum(counts) - counts)
         self.blocks.extend(blocks)

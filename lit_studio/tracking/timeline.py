@@ -81,6 +81,7 @@ class Timeline:
         self._time, self._active, self._samples = (GrowingArray(np.float64) for _ in range(3))
         self._active_before, self._samples_before = GrowingArray(np.float64), GrowingArray(np.float64)
         self._epoch = GrowingArray(np.int64)
+        self._is_sorted = {"time": True, "epoch": True}
         self._resets = {"active": (0.0, 0.0), "samples": (0.0, 0.0)}  # the last raw value and what came before a reset
 
     def __len__(self) -> int:
@@ -94,11 +95,14 @@ class Timeline:
 
     def extend(self, blocks: Sequence[PointsBlock]) -> None:
         """Append blocks in the order of the log (at least one)."""
+        before = len(self)
         self._time.extend(np.array([block.time for block in blocks], np.float64))
         self._epoch.extend(np.array([block.epoch for block in blocks], np.int64))
+        for name, grown in (("time", self._time), ("epoch", self._epoch)):
+            self._is_sorted[name] &= grown.is_sorted_from(before)
         active = np.array([block.active for block in blocks], np.float64)
         samples = np.array([block.samples for block in blocks], np.float64)
-        for name, raw, before, after in (
+        for name, raw, start, end in (
             ("active", active, self._active_before, self._active),
             ("samples", samples, self._samples_before, self._samples),
         ):
@@ -106,13 +110,19 @@ class Timeline:
             previous = np.concatenate(([last], raw[:-1]))
             offsets = offset + np.cumsum(np.where(raw < previous, previous, 0.0))
             total = raw + offsets
-            before.extend(np.concatenate(([last + offset], total[:-1])))
-            after.extend(total)
+            start.extend(np.concatenate(([last + offset], total[:-1])))
+            end.extend(total)
             self._resets[name] = float(raw[-1]), float(offsets[-1])
 
     def epochs_of(self, series: Series) -> Indices:
         """The epoch of each chunk of ``series``."""
         return self._epoch.array[series.blocks.array]
+
+    def is_sorted(self, series: Series, axis: str) -> bool:
+        """Whether the points of ``series`` lie on ``axis`` in the order in which they were logged."""
+        if axis in ("active", "samples"):
+            return True
+        return self._is_sorted.get(axis, True) and (axis == "time" or series.is_sorted)
 
     def place(self, series: Series, indices: Indices, axis: str, scale: EpochScale) -> Floats:
         """Position on ``axis`` of the points ``indices`` of ``series``, f64."""

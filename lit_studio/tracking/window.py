@@ -5,6 +5,9 @@ It must not know files or packets.
 
 from __future__ import annotations
 
+from bisect import bisect_left, bisect_right
+from typing import Literal
+
 import numpy as np
 
 from lit_studio.tracking.series import Indices, Series
@@ -24,26 +27,27 @@ def points_inside(
     if series.total == 0:
         return range(0)
     x0, x1 = window
-    starts = series.starts.array
-    first = timeline.place(series, starts, axis, scale)
-    last = timeline.place(series, np.append(starts[1:], series.total) - 1, axis, scale)
-    if np.any(first[1:] < last[:-1]):
+    if not timeline.is_sorted(series, axis):
         everything = np.arange(series.total, dtype=np.int64)
         x = timeline.place(series, everything, axis, scale)
         return everything[(x >= x0) & (x <= x1)]
-    # Only the two chunks at the window's edges need be placed point by point.
-    begin = _count_below(series, timeline, axis, scale, int(np.searchsorted(last, x0, "left")), x0, "left")
-    end = _count_below(series, timeline, axis, scale, int(np.searchsorted(last, x1, "right")), x1, "right")
-    return range(max(0, begin - 1), min(series.total, end + 1))
 
-
-def _count_below(
-    series: Series, timeline: Timeline, axis: str, scale: EpochScale, chunk: int, x: float, side: str
-) -> int:
     starts = series.starts.array
-    if chunk == len(starts):
-        return series.total
-    begin = int(starts[chunk])
-    end = int(starts[chunk + 1]) if chunk + 1 < len(starts) else series.total
-    inside = timeline.place(series, np.arange(begin, end, dtype=np.int64), axis, scale)
-    return begin + int(np.count_nonzero(inside < x if side == "left" else inside <= x))
+
+    def chunk_of(chunk: int) -> Indices:
+        end = starts[chunk + 1] if chunk + 1 < len(starts) else series.total
+        return np.arange(starts[chunk], end, dtype=np.int64)
+
+    def end_of(chunk: int) -> float:
+        return float(timeline.place(series, chunk_of(chunk)[-1:], axis, scale)[0])
+
+    def below(chunk: int, x: float, side: Literal["left", "right"]) -> int:
+        if chunk == len(starts):
+            return series.total
+        inside = timeline.place(series, chunk_of(chunk), axis, scale)
+        return int(starts[chunk]) + int(np.searchsorted(inside, x, side))
+
+    chunks = range(len(starts))
+    begin = below(bisect_left(chunks, x0, key=end_of), x0, "left")
+    end = below(bisect_right(chunks, x1, key=end_of), x1, "right")
+    return range(max(0, begin - 1), min(series.total, end + 1))
