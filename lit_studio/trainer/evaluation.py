@@ -15,6 +15,8 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from lit_studio.base.errors import InvalidValueError, MisconfigurationException
+from lit_studio.trainer.batch_indices import IndexedBatches
+from lit_studio.trainer.callbacks.prediction_writer import BasePredictionWriter
 from lit_studio.trainer.combined_loader import CombinedLoader
 from lit_studio.trainer.data import Loaders, evaluation_loaders
 from lit_studio.trainer.dispatch import accepts, overrides
@@ -37,6 +39,8 @@ class EvaluationLoop:
     Attributes:
         loaders: the stage's, None before they are asked for.
         total: batches of the pass that is under way.
+        current_batch_indices: in prediction, the places in the dataset of the batch that runs; None where unknown.
+        epoch_batch_indices: the same for every batch of every loader so far.
     """
 
     def __init__(self, trainer: Trainer, stage: str):
@@ -46,7 +50,8 @@ class EvaluationLoop:
         self.total: float = 0
         self.return_predictions = True
         self.predictions: list[list[Any]] = []
-        self.epoch_batch_indices: list[list[list[int]]] = []
+        self.epoch_batch_indices: list[list[list[int] | None]] = []
+        self.current_batch_indices: list[int] | None = None
         self._loaded_at = 0
 
     @property
@@ -150,6 +155,10 @@ class EvaluationLoop:
         self._transfer = trainer.source.transfer(trainer.precision_plugin, trainer.strategy.root_device)
         self._scope = trainer.results.scope_of(name)
         self.predictions, self.epoch_batch_indices = [], []
+        writers = (one for one in trainer.callbacks if isinstance(one, BasePredictionWriter))
+        self._keeps = self._stage == "predict" and (
+            self.return_predictions or any(writer.interval.on_epoch for writer in writers)
+        )
 
     def _pass(self, counts: list[int | float]) -> list[dict[str, float]]:
         assert self.loaders is not None
@@ -160,8 +169,12 @@ class EvaluationLoop:
             results.loader = index if self._several else None
             self.predictions.append([])
             self.epoch_batch_indices.append([])
-            for batch_idx, batch in enumerate(self._batches(loader, count)):
+            indexed = IndexedBatches(loader) if self._stage == "predict" else None
+            for batch_idx, batch in enumerate(self._batches(loader, count, indexed)):
                 results.eval_step = batch_idx
+                if indexed is not None:
+                    self.current_batch_indices = indexed.of_batch(batch_idx)
+                    self.epoch_batch_indices[index].append(self.current_batch_indices)
                 self._run_batch(batch, batch_idx, index)
                 done += 1
                 if clock() >= observation.due:
@@ -174,11 +187,11 @@ class EvaluationLoop:
         trainer.epoch_over = self._stage
         return []
 
-    def _batches(self, loader: Any, count: float) -> Iterator[Any]:
+    def _batches(self, loader: Any, count: float, indexed: IndexedBatches | None) -> Iterator[Any]:
         sampler = getattr(loader, "sampler", None)
         if callable(getattr(sampler, "set_epoch", None)):
             sampler.set_epoch(self._trainer.current_epoch)  # type: ignore[union-attr]
-        iterator = iter(loader)
+        iterator = iter(loader if indexed is None else indexed)
         if isinstance(loader, CombinedLoader):
             iterator = (batch for batch, _, _ in iterator)
         return iterator if count == float("inf") else islice(iterator, int(count))
@@ -202,7 +215,7 @@ class EvaluationLoop:
             self._warn_nothing_predicted()
         if self._on_end is not None:
             self._on_end(output, batch, batch_idx, *tail)
-        if self._stage == "predict" and self.return_predictions:
+        if self._keeps:
             self.predictions[loader].append(output)
 
     def _warn_nothing_predicted(self) -> None:

@@ -10,7 +10,6 @@ import warnings
 from collections.abc import Callable, Iterable, Iterator
 from typing import TYPE_CHECKING, Any
 
-import torch
 from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
 from torch.optim import Optimizer
@@ -41,6 +40,7 @@ class BaseFinetuning(Callback):
 
     def __init__(self) -> None:
         self._groups: dict[int, list[dict[str, Any]]] = {}
+        self._thawed: list[str] | None = None
         self._restarting = False
 
     def freeze_before_training(self, pl_module: LightningModule) -> None:
@@ -52,18 +52,19 @@ class BaseFinetuning(Callback):
         raise NotImplementedError
 
     def state_dict(self) -> dict[str, Any]:
-        """Each optimizer's parameter groups, parameters by name."""
-        return {"internal_optimizer_metadata": self._groups}
+        """Each optimizer's parameter groups, parameters by name, and what is thawed."""
+        return {"internal_optimizer_metadata": self._groups, "thawed": self._thawed}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Remember the groups until the optimizers exist."""
         self._restarting = True
         self._groups = state_dict.get("internal_optimizer_metadata", {})
+        self._thawed = state_dict.get("thawed")  # a file that Lightning wrote says only what the groups hold
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         """Freeze."""
         if stage == "fit":
-            self._groups, self._restarting = {}, False
+            self._groups, self._thawed, self._restarting = {}, None, False
         self.freeze_before_training(pl_module)
 
     def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
@@ -76,17 +77,26 @@ class BaseFinetuning(Callback):
             held = {id(p) for group in optimizer.param_groups for p in group["params"]}
             for group in self._groups.get(number, [])[len(optimizer.param_groups) :]:
                 members = [parameters[name] for name in group["params"] if id(parameters[name]) not in held]
-                self._thaw(pl_module, members)
+                for parameter in members:
+                    parameter.requires_grad = True
                 optimizer.add_param_group({**group, "params": members})
+        if self._thawed is not None:
+            self._thaw(pl_module, set(self._thawed))
 
-    @classmethod
-    def _thaw(cls, pl_module: LightningModule, parameters: Iterable[torch.Tensor]) -> None:
-        wanted = {id(p) for p in parameters}
-        cls.make_trainable(
-            module
-            for module in cls.flatten_modules(pl_module)
-            if any(id(p) in wanted for p in module.parameters(recurse=False))
-        )
+    @staticmethod
+    def _thaw(pl_module: LightningModule, names: set[str]) -> None:
+        for name, parameter in pl_module.named_parameters():
+            parameter.requires_grad = name in names
+        for name, module in pl_module.named_modules():
+            if isinstance(module, _BatchNorm):
+                module.track_running_stats = name in names
+
+    @staticmethod
+    def _find_thawed(pl_module: LightningModule) -> list[str]:
+        """Parameters that require gradients, and BatchNorm modules that follow their input."""
+        parameters = [name for name, parameter in pl_module.named_parameters() if parameter.requires_grad]
+        norms = ((name, module) for name, module in pl_module.named_modules() if isinstance(module, _BatchNorm))
+        return [*parameters, *(name for name, module in norms if module.track_running_stats)]
 
     def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Thaw, and take note of the groups that were added."""
@@ -96,6 +106,7 @@ class BaseFinetuning(Callback):
             self._groups[number] = [
                 {**group, "params": [names[id(p)] for p in group["params"]]} for group in optimizer.param_groups
             ]
+        self._thawed = self._find_thawed(pl_module)
 
     @staticmethod
     def flatten_modules(modules: Modules) -> list[nn.Module]:

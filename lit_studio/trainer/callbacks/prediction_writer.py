@@ -113,4 +113,5 @@ class BasePredictionWriter(Callback):
         """Write all, if it is asked for."""
         if self.interval.on_epoch:
             loop = trainer.predict_loop
-            self.write_on_epoch_end(trainer, pl_module, loop.collect(), loop.epoch_batch_indices)
+            predictions = loop.predictions if len(loop.predictions) > 1 else loop.predictions[0]
+            self.write_on_epoch_end(trainer, pl_module, predictions, loop.epoch_batch_indices)
