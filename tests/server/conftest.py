@@ -1,4 +1,4 @@
-"""A real Jupyter server with the extension, and runs under its root."""
+"""A real Jupyter server with the extension, and runs under its root; needs the plugin that each module here names."""
 
 from __future__ import annotations
 
@@ -9,8 +9,6 @@ import pytest
 
 from lit_studio.base.events import MetricsLogged, Points, Progressed, RunEnded, RunStarted
 from lit_studio.base.runs import RunDirectory, RunRecorder
-
-pytest_plugins = ["pytest_jupyter.jupyter_server"]
 
 NOW = 1.7e9
 

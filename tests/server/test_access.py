@@ -15,6 +15,8 @@ from tornado.web import RequestHandler
 import lit_studio.extension
 from lit_studio.extension import LitStudioApp
 
+pytest_plugins = ["pytest_jupyter.jupyter_server"]
+
 METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE")
 
 

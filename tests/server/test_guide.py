@@ -8,6 +8,8 @@ import pytest
 
 from lit_studio.extension.guides import guide_directory
 
+pytest_plugins = ["pytest_jupyter.jupyter_server"]
+
 
 @pytest.fixture
 def guides(tmp_path):

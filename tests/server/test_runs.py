@@ -10,6 +10,8 @@ import pytest
 from lit_studio.base.runs import Inbox, RunDirectory, temporary_run_root
 from lit_studio.tracking import RunReader
 
+pytest_plugins = ["pytest_jupyter.jupyter_server"]
+
 
 async def test_a_run_is_described(fetch, root, write_run):
     run = write_run(root / "work" / "lightning_logs" / "version_0")

@@ -15,6 +15,8 @@ import yaml
 import lit_studio.extension
 from lit_studio.base.runs import temporary_run_root
 
+pytest_plugins = ["pytest_jupyter.jupyter_server"]
+
 MIB = 1024 * 1024
 DOCUMENT = yaml.safe_load(Path(lit_studio.extension.__file__).with_name("openapi.yaml").read_text(encoding="utf-8"))
 

@@ -13,6 +13,8 @@ from jupyter_server.services.kernels.connection.channels import ZMQChannelsWebso
 
 from lit_studio.extension.websocket import PromptWebsocketConnection
 
+pytest_plugins = ["pytest_jupyter.jupyter_server"]
+
 
 class Chosen(ZMQChannelsWebsocketConnection):
     """Somebody's own."""

@@ -51,7 +51,7 @@ def test_a_tree_counts_its_childs_memory_and_cpu(tree):
     assert process.stdout.readline() == b"ready\n"
     second = meter.read([process.pid]).processes[process.pid]
     worked = second.cpu_percent / 100 * (time.monotonic() - begun)
-    assert 0.35 < worked < 0.9  # half a second of work, some of it before the first look, and two starts of Python
+    assert 0.35 < worked < 1.2  # half a second of work, some of it before the first look, and two starts of Python
     assert second.memory > first.memory + 50 * MIB
     assert abs(second.started - time.time()) < 60
 
