@@ -20,7 +20,7 @@ import zipfile
 import zlib
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, cast
 
 import torch
 
@@ -70,10 +70,11 @@ def write_checkpoint(path: Path | str, state: Mapping[str, Any]) -> None:
     _sync_folder(path.parent)
 
 
-class _Sink:
+class _Sink(io.RawIOBase):
     """The file that torch writes into; remembers the error of a failed write, of which torch tells only a position."""
 
     def __init__(self, path: Path):
+        super().__init__()
         self._file = path.open("xb", buffering=0)
         self.error: OSError | None = None
 
@@ -87,14 +88,12 @@ class _Sink:
             raise
         return done
 
-    def flush(self) -> None:
-        """Nothing is buffered."""
-
     def sync(self) -> None:
         os.fsync(self._file.fileno())
 
     def close(self) -> None:
         self._file.close()
+        super().close()
 
 
 def _save(state: Mapping[str, Any], draft: Path, path: Path, needed: int) -> None:
@@ -102,7 +101,7 @@ def _save(state: Mapping[str, Any], draft: Path, path: Path, needed: int) -> Non
     torch.serialization.set_crc32_options(True)
     sink = _Sink(draft)
     try:
-        torch.save(state, sink)
+        torch.save(state, cast(IO[bytes], sink))
         sink.sync()
     except (OSError, RuntimeError) as error:
         cause = sink.error or error

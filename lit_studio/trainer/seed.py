@@ -100,7 +100,8 @@ def isolate_rng(include_cuda: bool = True) -> Iterator[None]:
         include_cuda: whether the CUDA devices' states are among them.
     """
     numpy: Any = sys.modules.get("numpy")
-    cuda = include_cuda and torch.cuda.is_available() and torch.cuda.is_initialized()
+    # A device that nobody has used yet has no state to keep, and asking for it would set it up.
+    cuda = include_cuda and torch.cuda.is_available() and torch.cuda.is_initialized()  # type: ignore[no-untyped-call]
     python_state, torch_state = random.getstate(), torch.get_rng_state()
     numpy_state = None if numpy is None else numpy.random.get_state()
     cuda_states = torch.cuda.get_rng_state_all() if cuda else []

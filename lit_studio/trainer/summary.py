@@ -14,6 +14,7 @@ from typing import Any
 
 import torch
 from torch import nn
+from torch.nn.parameter import UninitializedBuffer, UninitializedParameter
 from torch.utils.flop_counter import FlopCounterMode
 
 from lit_studio.base.errors import InvalidValueError
@@ -226,7 +227,7 @@ def _elements(tensor: torch.Tensor) -> int:
 
 
 def _is_lazy(tensor: torch.Tensor) -> bool:
-    return isinstance(tensor, nn.parameter.UninitializedTensorMixin)
+    return isinstance(tensor, UninitializedParameter | UninitializedBuffer)
 
 
 def _listed(model: nn.Module, max_depth: int) -> Iterator[tuple[str, nn.Module]]:

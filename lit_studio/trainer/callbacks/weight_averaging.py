@@ -134,7 +134,7 @@ class WeightAveraging(Callback):
         checkpoint["state_dict"] = checkpoint["current_model_state"]
 
     def _tensors(self, pl_module: LightningModule) -> list[tuple[str, torch.Tensor]]:
-        parameters = list(pl_module.named_parameters())
+        parameters: list[tuple[str, torch.Tensor]] = list(pl_module.named_parameters())
         if not self._use_buffers:
             return parameters
         kept = pl_module.state_dict()  # buffers that aren't saved are scratch
@@ -211,7 +211,8 @@ class EMAWeightAveraging(WeightAveraging):
         update_starting_at_epoch: int | None = None,
         **kwargs: Any,
     ):
-        super().__init__(device=device, use_buffers=use_buffers, **{"avg_fn": get_ema_avg_fn(decay), **kwargs})
+        average = get_ema_avg_fn(decay)  # type: ignore[no-untyped-call]
+        super().__init__(device=device, use_buffers=use_buffers, **{"avg_fn": average, **kwargs})
         self.update_every_n_steps = update_every_n_steps
         self.update_starting_at_step = update_starting_at_step
         self.update_starting_at_epoch = update_starting_at_epoch

@@ -83,7 +83,7 @@ class ExperimentWriter:
                 if self._columns:
                     with path.open(newline="", encoding="utf-8") as older:
                         for row in csv.DictReader(older):
-                            row.pop(None, None)  # type: ignore[call-overload]  # cells beyond the header
+                            row.pop(None, None)  # cells beyond the header
                             writer.writerow({name: value or "" for name, value in row.items()})
                 writer.writerows(self.metrics)
             draft.replace(path)
@@ -183,7 +183,8 @@ class CSVLogger(Logger):
 
     def log_metrics(self, metrics: Mapping[str, Any], step: int | None = None) -> None:
         """Add a row of ``metrics``."""
-        self.experiment.log_metrics(with_prefix(metrics, self._prefix, self.LOGGER_JOIN_CHAR), step)
+        experiment = self._experiment or self.experiment
+        experiment.log_metrics(with_prefix(metrics, self._prefix, self.LOGGER_JOIN_CHAR), step)
         if step is not None and (step + 1) // self._flush_every != self._flushed:
             self._flushed = (step + 1) // self._flush_every
             self.experiment.save()

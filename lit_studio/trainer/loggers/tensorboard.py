@@ -162,7 +162,7 @@ class TensorBoardLogger(Logger):
 
         self.log_metrics(metrics, 0 if step is None else step)
         writer = self.experiment._get_file_writer()
-        for summary in hparams(_flat(fresh), metrics):
+        for summary in hparams(_flat(fresh), metrics):  # type: ignore[no-untyped-call]
             writer.add_summary(summary)
 
     def log_graph(self, model: torch.nn.Module, input_array: torch.Tensor | None = None) -> None:

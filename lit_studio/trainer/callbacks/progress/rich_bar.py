@@ -116,7 +116,7 @@ class RichProgressBar(PassBar):
                 self._tasks.append(self._add(current))
             innermost = level == len(passes) - 1
             total = "" if current.total is None else f"/{current.total}"
-            fields = {
+            fields: dict[str, Any] = {
                 "count": f"{current.done}{total}",
                 "times": f"{clock(current.seconds(now))} • {clock(current.left(now))}",
             }
@@ -202,5 +202,12 @@ class RichProgressBar(PassBar):
 
     def __getstate__(self) -> dict[str, Any]:
         # What is drawn belongs to this process's terminal.
-        dropped = {"progress": None, "_console": None, "_tasks": [], "_kept": [], "_passes": [], "_shown": False}
+        dropped: dict[str, Any] = {
+            "progress": None,
+            "_console": None,
+            "_tasks": [],
+            "_kept": [],
+            "_passes": [],
+            "_shown": False,
+        }
         return {**self.__dict__, **dropped, "_trainer": None, "_module": None}
