@@ -45,6 +45,6 @@ export default tseslint.config(
   },
   {
     files: ['build/**', '*.mjs'],
-    languageOptions: { globals: { console: 'readonly', module: 'writable', process: 'readonly', require: 'readonly' } }
+    languageOptions: { globals: { console: 'readonly', process: 'readonly', URL: 'readonly' } }
   }
 );

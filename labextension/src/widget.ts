@@ -20,11 +20,11 @@ interface Message {
 type Listener = (message: Message, buffers: DataView[]) => void;
 
 interface Waiting {
-  resolve(buffers: DataView[]): void;
-  reject(error: Error): void;
+  resolve: (buffers: DataView[]) => void;
+  reject: (error: Error) => void;
 }
 
-type ViewModule = { mountDashboard(host: HTMLElement, source: RunSource, options?: DashboardOptions): Dashboard };
+type ViewModule = { mountDashboard: (host: HTMLElement, source: RunSource, options?: DashboardOptions) => Dashboard };
 
 /** Set by the bundler: tells one build of the view from another. */
 declare const __VIEW_VERSION__: string;
@@ -154,9 +154,10 @@ async function show(model: WidgetModel, el: HTMLElement, source: CommSource): Pr
   await source.ready();
   const { mountDashboard } = await loadView(source);
   el.textContent = '';
+  const directory = model.get('directory');
   return mountDashboard(el, source, {
     kind: model.get('view') === 'evaluation' ? 'evaluation' : 'training',
-    directory: String(model.get('directory') ?? '')
+    directory: typeof directory === 'string' ? directory : ''
   });
 }
 

@@ -38,6 +38,8 @@ const ORDER: Phase[] = ['', 'train', 'val', 'test'];
 const LOWER = /(loss|error|err|mse|mae|rmse|mape|mase|nll|bpb|bpc|perplexity|ppl|wer|cer|fid)$/;
 const HIGHER =
   /(acc|accuracy|f1|auc|auroc|precision|recall|iou|dice|psnr|ssim|bleu|rouge|reward|return|score|r2|map|hits)$/;
+/** As LearningRateMonitor names them: `lr-Adam`, `lr-SGD/pg1`. */
+const RATE = /^(lr([-_/]|$)|learning_rate$)/i;
 /** Counters that loggers add to every record: in the table, but no curve. */
 const COUNTERS = new Set(['epoch', 'step', 'global_step']);
 
@@ -62,11 +64,11 @@ function split(name: string): { phase: Phase; base: string; group: string } {
 
 /** The chart that a metric belongs to: `train_loss`, `val/loss` and `loss` share one; `a/b` goes to the group `a`. */
 export function familyKey(name: string): string {
-  const { base, group } = split(name);
-  const word = base.toLowerCase();
-  if (/^lr(-|_|$)/.test(word) || word === 'learning_rate') {
+  if (RATE.test(name)) {
     return 'learning rate';
   }
+  const { base, group } = split(name);
+  const word = base.toLowerCase();
   return group.toLowerCase() || ALIASES[word] || word;
 }
 

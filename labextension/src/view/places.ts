@@ -11,11 +11,11 @@ export interface Places {
   width: number;
   height: number;
   /** Pixel of a place on the run's axis. */
-  px(x: number): number;
+  px: (x: number) => number;
   /** Pixel of a value; NaN where a logarithmic axis has no place for it. */
-  py(y: number): number;
+  py: (y: number) => number;
   /** The place on the run's axis at a pixel. */
-  xAt(pixel: number): number;
+  xAt: (pixel: number) => number;
 }
 
 export function placesOf({ view, margin, x, y }: Figure): Places {
