@@ -45,7 +45,9 @@ def resolve_callbacks(
     Args:
         given: one, several or None.
         plan: the Trainer's.
-        checkpointing, progress_bar, summary: the ``enable_…`` arguments.
+        checkpointing: ``enable_checkpointing``.
+        progress_bar: ``enable_progress_bar``.
+        summary: ``enable_model_summary``.
 
     Raises:
         InvalidTypeError: something that is no callback.

@@ -37,9 +37,8 @@ def map_tensors(data: Any, function: Callable[[Tensor], Any]) -> Any:
 
 
 def _like(original: Mapping[Any, Any], mapped: dict[Any, Any]) -> Any:
-    if hasattr(original, "default_factory"):
-        return type(original)(original.default_factory, mapped)
-    return type(original)(mapped)  # type: ignore[call-arg]
+    kind: Any = type(original)
+    return kind(original.default_factory, mapped) if hasattr(original, "default_factory") else kind(mapped)
 
 
 def move(data: Any, device: torch.device) -> Any:

@@ -6,12 +6,12 @@ It must not know steps, metrics or callbacks.
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Iterator, Sized
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import torch
-from torch.utils.data import BatchSampler, DataLoader, IterableDataset, RandomSampler, SequentialSampler
+from torch.utils.data import BatchSampler, DataLoader, RandomSampler, SequentialSampler
 
 from lit_studio.base.errors import InvalidTypeError, MisconfigurationException
 from lit_studio.trainer.batches import move
@@ -98,12 +98,12 @@ class Source:
     def transfer(self, precision: Precision, device: torch.device) -> Callable[[Any, int], Any] | None:
         """What takes a batch and its loader's index to the device; None where there is nothing to do."""
         datamodule, module = self.datamodule, self.module
-        own = {}
+        own: dict[str, Callable[..., Any] | None] = {}
         for name in TRANSFER:
             owner = datamodule if datamodule is not None and overrides(datamodule, name) else module
             own[name] = getattr(owner, name) if overrides(owner, name) else None
         before, transfer, after = (own[name] for name in TRANSFER)
-        convert = precision.convert_input if precision.input_dtype is not None else None
+        convert = precision.convert_input if precision.active and precision.input_dtype is not None else None
         if device.type == "cpu" and not (before or transfer or after or convert):
             return None
 
@@ -196,15 +196,15 @@ def _adjusted(loader: Any, shuffles: bool) -> Any:
 
 def _in_order(loader: DataLoader[Any]) -> DataLoader[Any]:
     names = ("num_workers", "collate_fn", "pin_memory", "timeout", "worker_init_fn", "multiprocessing_context")
-    settings = {name: getattr(loader, name) for name in (*names, "generator", "persistent_workers")}
+    settings: dict[str, Any] = {name: getattr(loader, name) for name in (*names, "generator", "persistent_workers")}
     if loader.num_workers > 0:
         settings["prefetch_factor"] = loader.prefetch_factor
     sampler = SequentialSampler(loader.dataset)  # type: ignore[arg-type]
     if type(loader.batch_sampler) is BatchSampler:
-        sizes = {"batch_size": loader.batch_size, "drop_last": loader.drop_last}
+        settings.update(batch_size=loader.batch_size, drop_last=loader.drop_last)
     else:
-        sizes = {"batch_size": loader.batch_size or 1, "drop_last": False}
-    return DataLoader(loader.dataset, sampler=sampler, **sizes, **settings)
+        settings.update(batch_size=loader.batch_size or 1)
+    return DataLoader(loader.dataset, sampler=sampler, **settings)
 
 
 def _workers_are_seeded() -> bool:
@@ -224,9 +224,7 @@ def _warn_if_shuffled(loader: Any, word: str) -> None:
 
 def length(loader: Any) -> float:
     """Number of batches, ``inf`` if it can't be known."""
-    if isinstance(loader, DataLoader) and isinstance(loader.dataset, IterableDataset):
-        if not isinstance(loader.dataset, Sized):
-            return float("inf")
+    # ``len`` of a DataLoader over an iterable dataset asks the dataset's, which may have none.
     try:
         return len(loader)
     except (TypeError, NotImplementedError):

@@ -57,7 +57,10 @@ class LightningDataModule(DataHooks, CheckpointHooks, HyperparametersMixin):
         """A datamodule with a loader for each dataset; only training shuffles.
 
         Args:
-            train_dataset, val_dataset, test_dataset, predict_dataset: a dataset, or several.
+            train_dataset: a dataset, or several.
+            val_dataset: likewise.
+            test_dataset: likewise.
+            predict_dataset: likewise.
             batch_size: of all loaders.
             num_workers: of all loaders.
             datamodule_kwargs: for the class's ``__init__``.

@@ -86,8 +86,6 @@ class EvaluationLoop:
     def sanity_check(self) -> None:
         """Try a few batches; nothing is kept, and random numbers go on as if it hadn't happened."""
         trainer = self._trainer
-        if not trainer.enable_validation or trainer.num_sanity_val_steps == 0:
-            return
         trainer.enter(RunningStage.SANITY_CHECKING)
         with isolate_rng():
             trainer.hooks.call("on_sanity_check_start")

@@ -24,7 +24,7 @@ from lit_studio.trainer.datamodule import LightningDataModule
 from lit_studio.trainer.dispatch import Dispatcher, overrides
 from lit_studio.trainer.display import print_results
 from lit_studio.trainer.loggers import Logger
-from lit_studio.trainer.module import LightningModule
+from lit_studio.trainer.module import LightningModule, attach
 from lit_studio.trainer.state import RunningStage, TrainerFn, TrainerStatus
 
 if TYPE_CHECKING:
@@ -116,7 +116,8 @@ def _run(trainer: Trainer, call: Call, module: LightningModule) -> Any:
     if call.fn == TrainerFn.FITTING:
         trainer.fit_loop.settle_bounds()
     checkpoint = _read(trainer, call)
-    step, epoch = trainer.global_step, trainer.current_epoch
+    position = trainer.fit_loop.position
+    step, epoch = position.optimizer_steps, position.epoch
     if checkpoint is not None and call.fn == TrainerFn.FITTING:
         step, epoch = int(checkpoint.get("global_step", step)), int(checkpoint.get("epoch", epoch))
     trainer.observation.open(step, epoch)
@@ -143,15 +144,17 @@ def _attach(trainer: Trainer, call: Call, module: LightningModule) -> None:
     for loop in (trainer.validation, trainer.testing_loop, trainer.prediction, trainer.fit_loop):
         loop.loaders = None
     trainer.results.clear()
-    module.trainer = trainer
-    trainer.callbacks = with_module_callbacks(trainer.callbacks, module)
-    check_state_keys(trainer.callbacks)
+    attach(module, trainer)
+    if overrides(module, "configure_callbacks"):
+        trainer.callbacks = with_module_callbacks(trainer.callbacks, module)
+    if trainer.callbacks:
+        check_state_keys(trainer.callbacks)
     trainer.hooks = Dispatcher(trainer, module, trainer.callbacks, trainer.results)
 
 
 def validates(trainer: Trainer) -> bool:
     """Whether a fit has a validation step, data for it, and no limit of 0."""
-    stepped = overrides(trainer.lightning_module, "validation_step")
+    stepped = overrides(trainer._module, "validation_step")
     return trainer.limit_val_batches > 0 and stepped and trainer.source.has("val")
 
 
@@ -205,7 +208,7 @@ def _verify_fit(trainer: Trainer, module: LightningModule) -> None:
 
 
 def _read(trainer: Trainer, call: Call) -> dict[str, Any] | None:
-    trainer.ckpt_path = resume.resolve_path(trainer, call.ckpt_path)
+    trainer.ckpt_path = None if call.ckpt_path is None else resume.resolve_path(trainer, call.ckpt_path)
     if trainer.ckpt_path is None:
         return None
     if trainer.checkpoint_io is not None:
@@ -220,12 +223,14 @@ def _set_up(trainer: Trainer, module: LightningModule, checkpoint: dict[str, Any
         trainer.profiler.setup(stage=fn, local_rank=trainer.local_rank, log_dir=trainer.log_dir)
     if datamodule is not None:
         datamodule.prepare_data()
-    module.prepare_data()
+    if overrides(module, "prepare_data"):
+        module.prepare_data()
     if datamodule is not None:
         datamodule.setup(stage=fn)
     trainer.hooks.call("setup", fn)
-    with trainer.precision_plugin.init_context():
-        module.configure_model()
+    if overrides(module, "configure_model"):
+        with trainer.precision_plugin.init_context():
+            module.configure_model()
     if checkpoint is not None:
         resume.restore_module(trainer, checkpoint)
     trainer.strategy.place(module, trainer.precision_plugin)
@@ -261,7 +266,8 @@ def _conditions(trainer: Trainer) -> Iterator[None]:
 
 def _fit(trainer: Trainer, call: Call, checkpoint: Any) -> None:
     position = trainer.fit_loop.position
-    if not position.batches_begun or position.epoch_processed or position.epochs_begun == position.epoch:
+    resumes_within = position.batches_begun and not position.epoch_processed and position.epochs_begun > position.epoch
+    if trainer.num_sanity_val_steps and not resumes_within and validates(trainer):
         trainer.validation.sanity_check()
     trainer.fit_loop.run()
     trainer.hooks.call("on_fit_end")
@@ -306,10 +312,9 @@ def _fail(trainer: Trainer, error: BaseException, state: Any) -> None:
     trainer.state.status = TrainerStatus.INTERRUPTED
     trainer.epoch_over = None
     trainer.results.leave()
-    tell: list[Any] = [lambda: trainer.observation.read()]
-    tell.append(lambda: trainer.hooks.call("on_exception", error))
+    tell: list[Any] = [trainer.observation.read, lambda: trainer.hooks.call("on_exception", error)]
     if trainer.datamodule is not None:
-        tell.append(lambda: trainer.datamodule.on_exception(error))  # type: ignore[union-attr]
+        tell.append(lambda: trainer.datamodule.on_exception(error))
     tell += [lambda logger=logger: logger.finalize("failed") for logger in trainer.loggers]
     tell.append(trainer.strategy.teardown)
     if trainer.profiler is not None:

@@ -67,7 +67,8 @@ class ExportMixin:
                 if method == "script":
                     compiled = torch.jit.script(module, **kwargs)
                 else:
-                    compiled = torch.jit.trace(module, self._sample(example_inputs, "to_torchscript"), **kwargs)
+                    sample = self._sample(example_inputs, "to_torchscript")
+                    compiled = torch.jit.trace(module, sample, **kwargs)  # type: ignore[no-untyped-call]
         finally:
             module.train(was_training)
             if trainer is not None:

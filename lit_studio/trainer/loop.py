@@ -33,7 +33,7 @@ from lit_studio.base.errors import InvalidValueError, MisconfigurationException
 from lit_studio.base.events import EpochEnded
 from lit_studio.trainer.combined_loader import CombinedLoader
 from lit_studio.trainer.data import Loaders, LookAhead, training_loaders
-from lit_studio.trainer.optimization import Optimization
+from lit_studio.trainer.optimization import LRSchedulerConfig, Optimization
 from lit_studio.trainer.state import Position, RunningStage
 from lit_studio.trainer.step import Schedulers, TrainingStep
 
@@ -119,7 +119,7 @@ class FitLoop:
         if self.max_steps != -1 and position.optimizer_steps >= self.max_steps:
             _log.info("`Trainer.fit` stopped: `max_steps=%d` reached.", self.max_steps)
             return True
-        if self.max_epochs not in (None, -1) and position.epoch >= self.max_epochs:  # type: ignore[operator]
+        if self.max_epochs not in (None, -1) and position.epoch >= self.max_epochs:
             _log.info("`Trainer.fit` stopped: `max_epochs=%s` reached.", self.max_epochs)
             return True
         if self._trainer.should_stop:
@@ -212,13 +212,28 @@ class FitLoop:
         """A step that a ``LightningOptimizer`` was asked for."""
         return self._step.step_optimizer(optimizer, closure, kwargs)
 
+    @property
+    def forward_only(self) -> bool:
+        """Whether steps end after ``training_step``, without backward and optimizer; for automatic optimization."""
+        return self._step.forward_only
+
+    @forward_only.setter
+    def forward_only(self, value: bool) -> None:
+        self._step.forward_only = value
+
+    def use_schedulers(self, configs: list[LRSchedulerConfig]) -> None:
+        """Step these schedulers from now on, instead of those that the module made."""
+        self.optimization.schedulers = configs
+        self._schedulers = Schedulers(self._trainer, self.optimization, self.position)
+
     # Epochs -----------------------------------------------------------------------------------------------------
 
     def run(self) -> None:
         """Train until a bound is reached or someone wants it to stop."""
         trainer, position = self._trainer, self.position
         self.setup_data()
-        trainer.validation.setup_data()
+        if trainer.enable_validation:
+            trainer.validation.setup_data()
         self.samples, self.data_wait = 0, 0.0
         if self.max_batches == 0 or (self.max_epochs == 0 and position.epoch == 0) or self.max_steps == 0:
             reason = "No training batches." if self.max_batches == 0 else "`max_epochs=0` or `max_steps=0`."
@@ -244,6 +259,7 @@ class FitLoop:
             position.begin_epoch()
             trainer.results.reset("train")
         self._set_epoch()
+        self._validates = trainer.enable_validation
         if not resumed:
             trainer.hooks.call("on_train_epoch_start")
         whole = self._run_batches(skip=position.batches_begun if resumed else 0)
@@ -315,8 +331,9 @@ class FitLoop:
                 position.batches_done += 1
                 position.total_done += 1
                 return False
+            ended = self._run_batch(batch, batch_idx, position.is_last_batch)
             self.samples += count(batch)
-            if self._run_batch(batch, batch_idx, position.is_last_batch):
+            if ended:
                 return position.is_last_batch
             mark = clock()
         return True
@@ -337,7 +354,7 @@ class FitLoop:
             self._on_batch_end(self._step.take_outputs(), batch, batch_idx)
         position.batches_done += 1
         position.total_done += 1
-        if trainer.enable_validation and self._validation_is_due(last):
+        if self._validates and self._validation_is_due(last):
             self._validate()
         if stepping:
             if self._schedulers.plateau_by_step:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from itertools import chain
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
@@ -72,10 +73,7 @@ class LightningModule(ModelHooks, DataHooks, CheckpointHooks, ExportMixin, Hyper
 
     @trainer.setter
     def trainer(self, trainer: Trainer | None) -> None:
-        for module in self.modules():
-            if isinstance(module, LightningModule):
-                module.__dict__["_trainer"] = trainer
-                module.__dict__["_results"] = trainer.results if trainer is not None else None
+        attach(self, trainer)
 
     @property
     def fabric(self) -> Any:
@@ -90,9 +88,7 @@ class LightningModule(ModelHooks, DataHooks, CheckpointHooks, ExportMixin, Hyper
     def device(self) -> torch.device:
         """Where the first parameter or buffer lies; the trainer's device if there is none."""
         if self._device is None:
-            first = next(self.parameters(), None)
-            if first is None:
-                first = next(self.buffers(), None)
+            first = next(chain(self.parameters(), self.buffers()), None)
             if first is None:
                 return self._trainer.strategy.root_device if self._trainer is not None else torch.device("cpu")
             self.__dict__["_device"] = first.device
@@ -100,7 +96,7 @@ class LightningModule(ModelHooks, DataHooks, CheckpointHooks, ExportMixin, Hyper
 
     def _apply(self, fn: Callable[..., Any], recurse: bool = True) -> Any:
         self.__dict__["_device"] = None  # it is about to move
-        return super()._apply(fn, recurse)
+        return super()._apply(fn, recurse)  # type: ignore[no-untyped-call]
 
     @property
     def dtype(self) -> torch.dtype:
@@ -202,7 +198,7 @@ class LightningModule(ModelHooks, DataHooks, CheckpointHooks, ExportMixin, Hyper
 
     def backward(self, loss: Tensor, *args: Any, **kwargs: Any) -> None:
         """``loss.backward()``; override to do it otherwise."""
-        loss.backward(*args, **kwargs)
+        loss.backward(*args, **kwargs)  # type: ignore[no-untyped-call]
 
     def optimizer_step(
         self,
@@ -248,7 +244,10 @@ class LightningModule(ModelHooks, DataHooks, CheckpointHooks, ExportMixin, Hyper
             MisconfigurationException: the Trainer was told otherwise.
         """
         plan = self.trainer.plan
-        pairs = ((gradient_clip_val, plan.gradient_clip_val), (gradient_clip_algorithm, plan.gradient_clip_algorithm))
+        pairs: tuple[tuple[Any, Any], ...] = (
+            (gradient_clip_val, plan.gradient_clip_val),
+            (gradient_clip_algorithm, plan.gradient_clip_algorithm),
+        )
         for own, trainers in pairs:
             if own is not None and trainers is not None and own != trainers:
                 raise MisconfigurationException(
@@ -424,6 +423,13 @@ class LightningModule(ModelHooks, DataHooks, CheckpointHooks, ExportMixin, Hyper
         for name in ("_trainer", "_results", "_fabric"):  # a copied or pickled module has no trainer
             state.pop(name, None)
         return state
+
+
+def attach(module: LightningModule, trainer: Trainer | None) -> None:
+    """Tell ``module``, and every LightningModule within it, whose it is now."""
+    for part in module.modules():
+        if isinstance(part, LightningModule):
+            part.__dict__.update(_trainer=trainer, _results=trainer.results if trainer is not None else None)
 
 
 def _undefined(name: str) -> MisconfigurationException:

@@ -60,6 +60,7 @@ class Observation:
         self._began = self._paused = 0.0
         self._warned = self._logs_steps = False
         self._planned: int | None = None
+        self._packages = {"torch": torch.__version__, "lit-studio": _version()}
 
     # Beginning and end ------------------------------------------------------------------------------------------
 
@@ -74,15 +75,16 @@ class Observation:
         self._began, self._paused, self._warned, self._logs_steps = time.monotonic(), 0.0, False, False
         self._planned = None
         self.due = self._began + FLUSH_EVERY
-        if trainer.plan.barebones or not trainer.is_global_zero:
+        if trainer.plan.barebones or not trainer.strategy.is_global_zero:
             return
-        packages = {"torch": torch.__version__, "lit-studio": _version()}
-        self.run = RunDirectory.create(self._directory(), packages)
+        self.run = RunDirectory.create(self._directory(), self._packages)
         self._observers = [RunRecorder(self.run), *self._made(self.run), *trainer.observers]
         self.displayed = any(getattr(observer, "displays", False) for observer in self._observers)
-        if self.displayed and trainer.progress_bar_callback is not None:
-            trainer.progress_bar_callback.disable()
-        self._add_quiet_line()
+        if self.displayed:
+            if trainer.progress_bar_callback is not None:
+                trainer.progress_bar_callback.disable()
+        elif trainer.wants_display:
+            self._add_quiet_line()
         self._commands = Commands(trainer, Inbox(self.run.inbox))
         loop = trainer.fit_loop
         fitting = trainer.state.fn == "fit"
@@ -94,7 +96,7 @@ class Observation:
                 max_steps=loop.max_steps if fitting else -1,
                 step=step,
                 epoch=epoch,
-                device=trainer.accelerator.describe(trainer.strategy.root_device),
+                device=trainer.device_name,
             )
         )
 
@@ -144,11 +146,10 @@ class Observation:
         return found
 
     def _add_quiet_line(self) -> None:
-        trainer = self._trainer
-        if not self.displayed and trainer.wants_display:
-            from lit_studio.trainer.display import QuietLine
+        from lit_studio.trainer.display import QuietLine
 
-            self._observers.append(QuietLine(trainer))
+        if self._trainer.progress_bar_callback is None:
+            self._observers.append(QuietLine(self._trainer))
 
     def emit(self, event: Event) -> None:
         """Hand ``event`` to every observer; one that fails is reported and dropped."""
@@ -217,11 +218,12 @@ class Observation:
             self._save_loggers()
 
     def _write_row(self, row: dict[str, float], step: int) -> None:
-        row = dict(row)
-        step = int(row.pop("step", step))  # a module may log its own "step" to choose the axis
-        row.setdefault("epoch", self._trainer.current_epoch)
-        for logger in self._trainer.loggers:
-            logger.log_metrics(dict(row), step)
+        trainer = self._trainer
+        if "step" in row:  # a module may log its own "step" to choose the axis
+            step = int(row.pop("step"))
+        row.setdefault("epoch", trainer.current_epoch)
+        for logger in trainer.loggers:
+            logger.log_metrics(row.copy(), step)
 
     def _save_loggers(self) -> None:
         for logger in self._trainer.loggers:

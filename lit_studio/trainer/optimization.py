@@ -66,8 +66,8 @@ class LightningOptimizer:
         """The optimizer itself."""
         return self._optimizer
 
-    @property
-    def __class__(self) -> type:  # type: ignore[override]
+    @property  # type: ignore[misc]
+    def __class__(self) -> type:
         return type(self._optimizer)
 
     def step(self, closure: Callable[[], Any] | None = None, **kwargs: Any) -> Any:
@@ -264,6 +264,31 @@ def clip(optimizer: Optimizer, value: float | None, algorithm: str | None) -> No
         torch.nn.utils.clip_grad_value_(parameters_of(optimizer), value)
     else:
         torch.nn.utils.clip_grad_norm_(parameters_of(optimizer), value)
+
+
+def grad_norm(module: torch.nn.Module, norm_type: float | str, group_separator: str = "/") -> dict[str, Tensor]:
+    """The norms of the gradients of ``module``'s parameters, and of all of them together.
+
+    Args:
+        module: whose.
+        norm_type: p of the p-norm, > 0; ``"inf"`` for the largest absolute value.
+        group_separator: between the prefix and the parameter's name.
+
+    Raises:
+        InvalidValueError: ``norm_type`` is not positive.
+    """
+    order = float(norm_type)
+    if order <= 0:
+        raise InvalidValueError("`norm_type` must be positive", value=norm_type, valid="> 0 or 'inf'")
+    prefix = f"grad_{order}_norm"
+    norms = {
+        f"{prefix}{group_separator}{name}": parameter.grad.detach().norm(order)
+        for name, parameter in module.named_parameters()
+        if parameter.grad is not None
+    }
+    if norms:
+        norms[f"{prefix}_total"] = torch.stack(list(norms.values())).norm(order)
+    return norms
 
 
 def check_clipping(value: Any, algorithm: Any) -> None:

@@ -151,7 +151,7 @@ def _interval(value: Any, every: Any) -> tuple[int | float | None, float | None]
     if isinstance(value, float):
         if every is None and value != 1.0:
             raise MisconfigurationException(
-                "`val_check_interval` should be an integer or a time-based duration when `check_val_every_n_epoch=None`",
+                "`val_check_interval` should be an integer or a duration when `check_val_every_n_epoch=None`",
                 value=value,
             )
         if value > 1.0:

@@ -1,4 +1,4 @@
-"""``self.log``: values are kept as they are and read once a flush, all in one copy to the host.
+"""``self.log``: values on a device are kept as they are and read once a flush, all in one copy to the host.
 
 It must not know loaders, observers or loggers: it is told which hook runs, and hands out what was logged.
 """
@@ -160,7 +160,7 @@ class Results:
         self.loader: int | None = None
         self.batch: Any = None
         self.eval_step: int | None = None
-        self.losses: list[Tensor] = []
+        self.losses: list[Tensor | float] = []
         self.loss_steps: list[int] = []
         self._fresh: list[Series] = []
         self._unread: list[tuple[list[Read], list[int], list[float]]] = []
@@ -197,8 +197,9 @@ class Results:
         if series is None:
             series = self._define(key)
         if type(value) is Tensor and value.dim() == 0:
-            # A copy, because the tensor may be changed in place before the flush (``loss += …``, a parameter).
-            series.pending.append(value.detach().clone())
+            # On the host reading is cheaper than keeping. Elsewhere it would wait for the device, so a copy is kept:
+            # the tensor may be changed in place before the flush (``loss += …``, a parameter).
+            series.pending.append(float(value.item()) if value.is_cpu else value.detach().clone())
         elif type(value) is float:
             series.pending.append(value)
         else:
@@ -308,17 +309,19 @@ class Results:
         """
         fresh, self._fresh = self._fresh, []
         losses, loss_steps, self.losses, self.loss_steps = self.losses, self.loss_steps, [], []
-        tensors = [value for series in fresh for value in series.pending if type(value) is Tensor]
-        host = iter(to_host([*tensors, *losses]))
+        values_of = [*(series.pending for series in fresh), losses]
+        tensors = [value for values in values_of for value in values if type(value) is Tensor]
+        if tensors:
+            host = iter(to_host(tensors))
+            values_of = [[next(host) if type(value) is Tensor else value for value in values] for values in values_of]
         found = []
-        for series in fresh:
-            values = [next(host) if type(value) is Tensor else value for value in series.pending]
+        for series, values in zip(fresh, values_of, strict=False):
             series.take(values)
             found.append(Read(series, series.steps, values))
             series.pending, series.steps, series.weights = [], [], []
         for read in found:
             self._note_step(read.series)
-        return found, loss_steps, list(host)
+        return found, loss_steps, values_of[-1]
 
     def _note_step(self, series: Series) -> None:
         if series.on_step and series.last is not None:

@@ -181,7 +181,8 @@ def build_from_checkpoint(
     Args:
         cls: a LightningModule or LightningDataModule class.
         path: the file.
-        map_location, weights_only: as in ``torch.load``.
+        map_location: as in ``torch.load``.
+        weights_only: as in ``torch.load``.
         hparams_file: a YAML file of hyper-parameters, instead of those in the checkpoint.
         kwargs: arguments that win.
     """

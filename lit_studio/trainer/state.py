@@ -7,20 +7,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from enum import Enum
+from enum import StrEnum
 from typing import Any
 
 
-class _Name(str, Enum):
-    """An enumeration whose members equal their values, so that ``trainer.state.fn == "fit"`` holds."""
-
-    def __str__(self) -> str:
-        return str(self.value)
-
-    __hash__ = str.__hash__
-
-
-class TrainerFn(_Name):
+class TrainerFn(StrEnum):
     """The call that is being carried out."""
 
     FITTING = "fit"
@@ -29,7 +20,7 @@ class TrainerFn(_Name):
     PREDICTING = "predict"
 
 
-class RunningStage(_Name):
+class RunningStage(StrEnum):
     """What runs at this moment; inside a fit also ``validate`` and ``sanity_check``."""
 
     TRAINING = "train"
@@ -49,7 +40,7 @@ class RunningStage(_Name):
         return {"train": "train", "predict": "predict", "test": "test"}.get(self.value, "val")
 
 
-class TrainerStatus(_Name):
+class TrainerStatus(StrEnum):
     """How far the call has come."""
 
     INITIALIZING = "initializing"

@@ -40,6 +40,7 @@ class TrainingStep:
         self._step = profiled("training_step", trainer.strategy.step(module, "training_step"))
         self._takes_index = accepts(module.training_step, "batch_idx", 2)
         self.automatic = module.automatic_optimization
+        self.forward_only = False
         self._backward = profiled("backward", module.backward) if overrides(module, "backward") else None
         self._own_clipping = overrides(module, "configure_gradient_clipping")
         self._own_step = overrides(module, "optimizer_step")
@@ -66,7 +67,7 @@ class TrainingStep:
             accumulate: micro-batches of one optimizer step.
             stepping: whether this is the last of them.
         """
-        if not self.automatic:
+        if not self.automatic or self.forward_only:
             self._outputs = self._forward(batch, batch_idx)
             return
         self._batch, self._batch_idx = batch, batch_idx
@@ -126,7 +127,7 @@ class TrainingStep:
         if self._backward is not None:
             self._backward(loss, *args, **kwargs)
         else:
-            loss.backward(*args, **kwargs)
+            loss.backward(*args, **kwargs)  # type: ignore[no-untyped-call]
         if self._on_after_backward is not None:
             self._on_after_backward()
 
@@ -145,12 +146,13 @@ class TrainingStep:
             loss = output.get("loss")
             if not isinstance(loss, Tensor):
                 raise MisconfigurationException(
-                    "In automatic_optimization, when `training_step` returns a dict, the 'loss' key needs to be present",
+                    "In automatic_optimization, when `training_step` returns a dict, the 'loss' key needs to be "
+                    "present",
                     value=loss,
                     valid="a Tensor",
                 )
         results = self._results
-        results.losses.append(loss.detach())
+        results.losses.append(loss.item() if loss.is_cpu else loss.detach())
         results.loss_steps.append(self._position.stepped)
         return loss
 

@@ -34,7 +34,7 @@ from lit_studio.trainer.observation import Observation
 from lit_studio.trainer.plan import make_plan
 from lit_studio.trainer.plugins import resolve_plugins
 from lit_studio.trainer.precision import resolve_precision
-from lit_studio.trainer.profilers import PassThroughProfiler, Profiler, resolve_profiler
+from lit_studio.trainer.profilers import Profiler, resolve_profiler
 from lit_studio.trainer.results import Results
 from lit_studio.trainer.resume import gather
 from lit_studio.trainer.state import RunningStage, TrainerFn, TrainerState, TrainerStatus
@@ -151,12 +151,14 @@ class Trainer(Inquiry):
         self.callbacks = resolve_callbacks(
             callbacks, self.plan, enable_checkpointing, enable_progress_bar, enable_model_summary
         )
-        self.observers = list(observers)
-        # A bar of the user's draws instead of us; a default one gives way to whoever displays.
-        own_bar = self.progress_bar_callback is not None and self.progress_bar_callback in _listed(callbacks)
-        self.wants_display = enable_progress_bar is not False and not own_bar and resolve("mode").value != "off"
-        self.profiler = resolve_profiler(profiler)
+        self.observers, self.profiler = list(observers), resolve_profiler(profiler)
+        self.wants_display = enable_progress_bar is not False and self._may_display(callbacks)
         self._set_attributes()
+
+    def _may_display(self, callbacks: Any) -> bool:
+        """A bar of the user's draws instead of us; a default one gives way to whoever displays."""
+        bar, given = self.progress_bar_callback, callbacks if isinstance(callbacks, Sequence) else [callbacks]
+        return (bar is None or bar not in given) and resolve("mode").value != "off"
 
     def _refuse_unavailable(self, given: dict[str, Any]) -> None:
         if given["num_nodes"] != 1:
@@ -174,6 +176,7 @@ class Trainer(Inquiry):
         self.strategy = resolve_strategy(given["strategy"])
         kind, index = self.accelerator.name, self._device_ids[0]
         self.strategy.connect(torch.device(kind, index) if kind == "cuda" else torch.device(kind))
+        self.device_name = self.accelerator.describe(self.strategy.root_device)
         plugins = resolve_plugins(given["plugins"], given["precision"])
         self.checkpoint_io = plugins.checkpoint_io
         self.precision_plugin = resolve_precision(plugins.precision or given["precision"], kind)
@@ -430,10 +433,3 @@ class Trainer(Inquiry):
                 profiler.stop(name)
 
         return measured
-
-
-def _listed(callbacks: Any) -> list[Any]:
-    return [] if callbacks is None else list(callbacks) if isinstance(callbacks, Sequence) else [callbacks]
-
-
-__all__ = ["PassThroughProfiler", "Trainer"]

@@ -9,8 +9,7 @@ from typing import Any
 
 from lit_studio.base import registry
 from lit_studio.base.errors import InvalidTypeError, InvalidValueError, MisconfigurationException
-from lit_studio.trainer.strategies.base import Strategy
-from lit_studio.trainer.strategies.single import SingleDeviceStrategy
+from lit_studio.trainer.strategies.base import SingleDeviceStrategy, Strategy
 
 __all__ = ["SingleDeviceStrategy", "Strategy", "resolve_strategy"]
 

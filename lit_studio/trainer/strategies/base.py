@@ -18,17 +18,19 @@ if TYPE_CHECKING:
 
 
 class Strategy:
-    """One process and one device; a distributed strategy overrides what differs.
+    """How a module is placed; all methods do what one process on one device needs, for others to override.
 
     Attributes:
         root_device: where this rank's module and batches lie.
         world_size, global_rank, local_rank, node_rank: torch's senses.
+        synchronizes_backward: whether :meth:`block_backward_sync` does anything; the loop skips it if not.
     """
 
     world_size = 1
     global_rank = 0
     local_rank = 0
     node_rank = 0
+    synchronizes_backward = False
 
     def __init__(self) -> None:
         self.root_device = torch.device("cpu")
@@ -45,6 +47,10 @@ class Strategy:
 
     def place(self, module: LightningModule, precision: Precision) -> None:
         """Put ``module`` onto the device in its precision, before the optimizers are made."""
+        if precision.active:
+            precision.convert_module(module)
+        module.to(self.root_device)
+        self.model = module
 
     def step(self, module: LightningModule, name: str) -> Callable[..., Any]:
         """What the loop calls for ``training_step`` and its like: the module's own method, or a wrapper around it."""
@@ -54,11 +60,6 @@ class Strategy:
     def block_backward_sync(self) -> AbstractContextManager[Any]:
         """Around micro-batches whose gradients need not be shared yet."""
         return nullcontext()
-
-    @property
-    def synchronizes_backward(self) -> bool:
-        """Whether :meth:`block_backward_sync` does anything; the loop skips it if not."""
-        return False
 
     # Between ranks ----------------------------------------------------------------------------------------------
 
@@ -100,5 +101,11 @@ class Strategy:
         optimizer.load_state_dict(state)
 
     def teardown(self) -> None:
-        """Release what is held."""
+        """Release what is held; the module comes back to the host's memory."""
+        if self.model is not None and self.root_device.type != "cpu":
+            self.model.cpu()
         self.model = None
+
+
+class SingleDeviceStrategy(Strategy):
+    """The whole module on one device of this process."""

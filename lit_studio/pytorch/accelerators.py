@@ -1,0 +1,13 @@
+"""Lightning's `lightning.pytorch.accelerators`: kinds of device.
+
+It must not hold anything of its own: these are other names for what lies in `lit_studio.trainer`.
+"""
+
+from lit_studio.trainer.accelerators import Accelerator, CPUAccelerator, CUDAAccelerator, MPSAccelerator
+
+__all__ = [
+    "Accelerator",
+    "CPUAccelerator",
+    "CUDAAccelerator",
+    "MPSAccelerator",
+]

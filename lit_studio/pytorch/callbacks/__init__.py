@@ -1,0 +1,7 @@
+"""Lightning's `lightning.pytorch.callbacks`: callbacks.
+
+It must not hold anything of its own: these are other names for what lies in `lit_studio.trainer`.
+"""
+
+from lit_studio.trainer.callbacks import *
+from lit_studio.trainer.callbacks import __all__ as __all__

@@ -1,0 +1,12 @@
+"""Lightning's `lightning.pytorch.callbacks.progress`: one of the callbacks' modules.
+
+It must not hold anything of its own: these are other names for what lies in `lit_studio.trainer`.
+"""
+
+from lit_studio.trainer.callbacks.progress import ProgressBar, RichProgressBar, TQDMProgressBar
+
+__all__ = [
+    "ProgressBar",
+    "RichProgressBar",
+    "TQDMProgressBar",
+]

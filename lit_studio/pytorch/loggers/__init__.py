@@ -1,0 +1,7 @@
+"""Lightning's `lightning.pytorch.loggers`: loggers.
+
+It must not hold anything of its own: these are other names for what lies in `lit_studio.trainer`.
+"""
+
+from lit_studio.trainer.loggers import *
+from lit_studio.trainer.loggers import __all__ as __all__

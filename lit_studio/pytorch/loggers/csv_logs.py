@@ -1,0 +1,11 @@
+"""Lightning's `lightning.pytorch.loggers.csv_logs`: the CSV logger.
+
+It must not hold anything of its own: these are other names for what lies in `lit_studio.trainer`.
+"""
+
+from lit_studio.trainer.loggers.csv_logs import CSVLogger, ExperimentWriter
+
+__all__ = [
+    "CSVLogger",
+    "ExperimentWriter",
+]

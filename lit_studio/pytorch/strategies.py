@@ -1,0 +1,11 @@
+"""Lightning's `lightning.pytorch.strategies`: strategies.
+
+It must not hold anything of its own: these are other names for what lies in `lit_studio.trainer`.
+"""
+
+from lit_studio.trainer.strategies import SingleDeviceStrategy, Strategy
+
+__all__ = [
+    "SingleDeviceStrategy",
+    "Strategy",
+]
