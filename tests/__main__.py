@@ -61,7 +61,8 @@ def run(name: str, command: list[str], folder: Path, home: Path) -> Result:
     """Run one part, passing its output through as it comes."""
     print(f"\n──── {name}: {' '.join(command[2:] if command[0] == sys.executable else command)}", flush=True)
     began, closing_line = time.monotonic(), ""
-    environment = {**os.environ, "LIT_STUDIO_HOME": str(home), "PYTHONUNBUFFERED": "1"}
+    # One thread: on a busy machine with few cores, a small model's threads wait for each other most of the time.
+    environment = {"OMP_NUM_THREADS": "1", **os.environ, "LIT_STUDIO_HOME": str(home), "PYTHONUNBUFFERED": "1"}
     with subprocess.Popen(
         command,
         cwd=folder,
