@@ -14,6 +14,7 @@ from lit_studio.trainer.callbacks.model_summary import ModelSummary, RichModelSu
 from lit_studio.trainer.callbacks.on_exception_checkpoint import OnExceptionCheckpoint
 from lit_studio.trainer.callbacks.prediction_writer import BasePredictionWriter
 from lit_studio.trainer.callbacks.progress import ProgressBar, RichProgressBar, TQDMProgressBar
+from lit_studio.trainer.callbacks.stochastic_weight_avg import StochasticWeightAveraging
 from lit_studio.trainer.callbacks.timer import Timer
 from lit_studio.trainer.callbacks.weight_averaging import EMAWeightAveraging, WeightAveraging
 
@@ -35,6 +36,7 @@ __all__ = [
     "ProgressBar",
     "RichModelSummary",
     "RichProgressBar",
+    "StochasticWeightAveraging",
     "TQDMProgressBar",
     "Timer",
     "WeightAveraging",
