@@ -49,14 +49,13 @@ quickstart: setup ## Run the quickstart here in the terminal; the executed noteb
 test: setup browser ## Run all tests; TEST="unit browser" runs some parts
 	python -m tests $(TEST)
 
-check: setup ## Run linters, type checkers and layer checks; changes nothing
-	ruff check .
-	ruff format --check .
-	mypy
-	lint-imports
-	python -m tests.contracts.surface --check
-	python -m tests.contracts.changes
-	cd labextension && jlpm lint:check
+CHECKS := 'ruff check .' 'ruff format --check .' mypy lint-imports 'python -m tests.contracts.surface --check' \
+  'python -m tests.contracts.changes' 'cd labextension && jlpm lint:check'
+check: setup ## Run linters, type checkers and layer checks, all of them; changes nothing
+	@failed=0; for step in $(CHECKS); do \
+	  echo "──── $$step"; (eval "$$step") || { failed=$$((failed + 1)); broken="$$broken\n  $$step"; }; \
+	done; \
+	test $$failed = 0 && echo "All checks passed." || { printf "Failed:$$broken\n" >&2; exit 1; }
 
 format: setup ## Put the sources into the house's format
 	ruff check --fix-only .
