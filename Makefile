@@ -123,6 +123,7 @@ $(LABEXTENSION): $(NODE_MODULES) $(LABEXTENSION_SOURCES)
 
 $(STAMPS)/install: $(STAMPS)/deps $(wildcard lit_studio/extension/jupyter_server_config.d/*) | $(LABEXTENSION)
 	@echo "Installing Lit Studio into .venv"
+	@link=.venv/share/jupyter/labextensions/lit-studio; test ! -L $$link || rm $$link  # pip would write through it
 	@export HATCH_JUPYTER_BUILDER_SKIP_NPM=1; $(UV) pip install -q --no-deps -e .
 	@jupyter-builder develop --overwrite .
 	@touch $@
