@@ -17,7 +17,9 @@ if TYPE_CHECKING:
 
 playwright_api = pytest.importorskip("playwright.sync_api", reason="Playwright is not installed")
 
-GUIDE = Path(__file__).parents[2] / "notebooks" / "guide"
+ROOT = Path(__file__).parents[2]
+GUIDE = ROOT / "notebooks" / "guide"
+RESULTS = ROOT / "test-results"
 NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome", "microsoft-edge", "msedge")
 MAC_PATHS = (
     "/Applications/Google Chrome.app/Contents/MacOS/Google Chrome",
@@ -89,8 +91,9 @@ def open_lab(browser: Browser, server: Server, request: pytest.FixtureRequest) -
     for lab in labs:
         report = getattr(request.node, "outcome_of_call", None)
         if report is not None and report.failed:
-            lab.page.screenshot(path=str(server.folder / f"failed-{request.node.name}.png"))
-            print(f"Console errors: {lab.errors}")
+            RESULTS.mkdir(exist_ok=True)
+            lab.page.screenshot(path=str(RESULTS / f"{request.node.name}.png"))
+            print(f"Screenshot in {RESULTS}; console errors: {lab.errors}")
         lab.close()
     server.shut_down_kernels()
 

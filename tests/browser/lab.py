@@ -21,6 +21,9 @@ from typing import Any
 from playwright.sync_api import Browser, ConsoleMessage, Locator, Page, Route, expect
 
 START_WITHIN = 90.0
+# Generous, since other work may share the machine: a wait ends as soon as what it waits for is there.
+PATIENCE = 30.0
+expect.set_options(timeout=PATIENCE * 1000)
 # Run All before the session has a kernel raises the "Select Kernel" dialog: wait for the kernel itself.
 KERNEL_READY = """() => {
   const context = window.jupyterapp?.shell.currentWidget?.sessionContext;
@@ -31,6 +34,7 @@ EXECUTION = """() => window.jupyterapp.shell.currentWidget.content.widgets
   .filter(cell => cell.model.type === "code")
   .map(cell => [cell.model.executionCount, cell.model.executionState])"""
 
+RUN_TYPE = "application/vnd.lit-studio.run.v1+json"
 # The view draws with plotly.js, whose chart elements carry their data.
 DASHBOARD = ".lit-dashboard"
 PLOTS = f"[...document.querySelectorAll('{DASHBOARD} .js-plotly-plot')].filter(plot => plot.data)"
@@ -183,7 +187,7 @@ class Lab:
         self.errors: list[str] = []
         context = browser.new_context(viewport={"width": size[0], "height": size[1]}, reduced_motion="reduce")
         self.page: Page = context.new_page()
-        self.page.set_default_timeout(30_000)
+        self.page.set_default_timeout(PATIENCE * 1000)
         self.page.on("console", self._on_console)
         self.page.on("pageerror", lambda error: self.errors.append(str(error)))
         self.theme = theme
@@ -251,6 +255,11 @@ class Lab:
             "() => window.jupyterapp.shell.currentWidget.context.model.dirty === false", timeout=seconds * 1000
         )
 
+    def wait_until_run_is_saved(self, path: str) -> None:
+        """Until the notebook's file at ``path`` holds the output of a run."""
+        file = self.server.root / path
+        wait_for(lambda: RUN_TYPE in file.read_text(), "the output of the run is in the file", PATIENCE)
+
     def set_setting(self, plugin: str, name: str, value: Any) -> None:
         """Change a setting as the settings editor does."""
         self.server.api(f"lab/api/settings/{plugin}", "PUT", {"raw": json.dumps({name: value})})
@@ -267,8 +276,10 @@ class Lab:
         self.dashboard.locator(f"[data-act='{name}']").click()
 
     def wait_for_plot(self) -> None:
-        """Until a run's plot has points."""
-        wait_for(lambda: self.points() > 0, "a plot with points", 90)
+        """Bring the run's view into sight (Run All leaves the last cell in front) and wait until its plot has points."""
+        self.dashboard.wait_for(state="attached", timeout=90_000)
+        self.dashboard.scroll_into_view_if_needed()
+        wait_for(lambda: self.points() > 0, "a plot with points", 60)
 
     def points(self) -> int:
         """How many points all curves of the dashboard hold together."""

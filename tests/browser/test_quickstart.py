@@ -8,7 +8,7 @@ import time
 
 from playwright.sync_api import expect
 
-from tests.browser.lab import status, wait_for
+from tests.browser.lab import RUN_TYPE, status, wait_for
 
 NOTEBOOK = "guide/01-quickstart.ipynb"
 
@@ -60,7 +60,7 @@ def test_quickstart_from_run_all_to_the_saved_picture(open_lab, server):
     lab.picture("quickstart-dark")
 
     # Reload in mid-run: the whole curve is back, from its first point on, and goes on.
-    lab.wait_until_saved()
+    lab.wait_until_run_is_saved(NOTEBOOK)
     held = lab.points()
     lab.reload()
     assert status(record)["state"] == "running", "the quickstart is too short for this test"
@@ -87,7 +87,7 @@ def test_quickstart_file_holds_accuracy_and_picture(open_lab, server):
     saved = json.loads((server.root / NOTEBOOK).read_text())
     assert accuracy(last_output(saved)) >= 0.97
     bundles = [output["data"] for cell in saved["cells"] for output in cell.get("outputs", []) if "data" in output]
-    runs = [bundle for bundle in bundles if "application/vnd.lit-studio.run.v1+json" in bundle]
+    runs = [bundle for bundle in bundles if RUN_TYPE in bundle]
     assert runs, "no run in the saved file"
     for bundle in runs:
         assert len(bundle["image/png"]) > 1000

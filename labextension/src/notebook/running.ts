@@ -8,7 +8,6 @@ import { INotebookTracker, Notebook, NotebookActions, NotebookPanel } from '@jup
 import type { Kernel, KernelMessage } from '@jupyterlab/services';
 import type { IDisposable } from '@lumino/disposable';
 import { ISignal, Signal } from '@lumino/signaling';
-import { isNotebook } from '../format';
 import type { IStudioModel } from '../tokens';
 import { cellOfRun } from './cells';
 
@@ -31,7 +30,7 @@ interface IQueue {
 
 /**
  * Follows what is scheduled and executed in this page. A cell that was started before the page was loaded is
- * known only by its run: the notebook's active run and a busy kernel say that its cell is the one.
+ * known only by its run: the cell that shows the notebook's active run is the one.
  */
 export class RunningCells {
   constructor(
@@ -59,10 +58,7 @@ export class RunningCells {
     }
     const { path } = panel.context;
     const run = this.studio.activeRunOf(path);
-    // The server's word: a page that was loaded in mid-cell doesn't know its kernel's state before the cell's end.
-    const kernels = this.studio.data?.kernels ?? [];
-    const busy = kernels.some(kernel => kernel.execution_state === 'busy' && isNotebook(kernel.path, path));
-    const found = run && busy ? cellOfRun(panel, run.id) : undefined;
+    const found = run && cellOfRun(panel, run.id);
     return run && found ? { panel, cell: found, since: run.status.started * 1000, count: null } : null;
   }
 

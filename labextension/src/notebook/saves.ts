@@ -1,5 +1,6 @@
 /**
- * Saves a notebook when a run of it begins and when it has ended, so that a reload in mid-run finds its output.
+ * Saves a notebook when a run of it begins, now and then while it goes on, and when it has ended: a reload in mid-run
+ * finds its output, and a page closed afterwards leaves it in the file.
  * It must not save where the person has turned JupyterLab's autosave off.
  */
 import type { IDocumentManager } from '@jupyterlab/docmanager';
@@ -7,6 +8,9 @@ import type { INotebookTracker, NotebookPanel } from '@jupyterlab/notebook';
 import type { IRun } from '../api';
 import type { IRunEnd, IStudioModel } from '../tokens';
 import { cellOfRun, panelOf } from './cells';
+
+/** Outputs that come during a run are written at most this often; JupyterLab's own interval is two minutes. */
+const SAVE_EVERY = 20_000;
 
 /** The final picture arrives with the cell's last output, a moment after the run's end. */
 const AFTER_END = 1500;
@@ -23,9 +27,10 @@ export class RunSaves {
 
   private readonly _onChanged = (): void => {
     for (const run of this.studio.activeRuns) {
-      const panel = this._saved.has(run.id) ? undefined : panelOf(this.tracker, run);
+      const due = Date.now() - (this._saved.get(run.id) ?? 0) >= SAVE_EVERY;
+      const panel = due ? panelOf(this.tracker, run) : undefined;
       if (panel && cellOfRun(panel, run.id)) {
-        this._saved.add(run.id);
+        this._saved.set(run.id, Date.now());
         void this._save(panel);
       }
     }
@@ -51,5 +56,5 @@ export class RunSaves {
     }
   }
 
-  private readonly _saved = new Set<string>();
+  private readonly _saved = new Map<string, number>();
 }

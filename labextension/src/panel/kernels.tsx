@@ -12,6 +12,8 @@ import { IRoving, Row, RowButton, Section } from './parts';
 
 export function Kernels(props: {
   kernels: IKernel[];
+  /** Whether a run of the notebook at a path is active. */
+  trains: (path: string) => boolean;
   filtered: boolean;
   commands: CommandRegistry;
   roving: IRoving;
@@ -43,6 +45,7 @@ export function Kernels(props: {
 
 function KernelRow(props: {
   kernel: IKernel;
+  trains: (path: string) => boolean;
   commands: CommandRegistry;
   roving: IRoving;
   trans: TranslationBundle;
@@ -50,12 +53,13 @@ function KernelRow(props: {
   const { kernel, commands, trans } = props;
   const act = (command: string) => () => void commands.execute(command, { kernel: kernel.id });
   const name = basename(kernel.path) || kernel.name;
-  const state = stateOf(kernel, trans);
-  const facts = [state, ...usage(kernel)];
+  // A widget's message makes a kernel report itself idle in mid-cell: an active run knows better.
+  const state = kernel.path && props.trains(kernel.path) ? 'busy' : kernel.execution_state || kernel.state;
+  const facts = [stateWord(state, trans), ...usage(kernel)];
   return (
     <Row
       id={`kernel:${kernel.id}`}
-      className={`lit-Kernel lit-mod-${kernel.execution_state || kernel.state}`}
+      className={`lit-Kernel lit-mod-${state}`}
       label={[name, ...facts].join(', ')}
       title={kernel.path ? `${kernel.path}\n${kernel.name}` : kernel.name}
       roving={props.roving}
@@ -71,7 +75,7 @@ function KernelRow(props: {
         <RowButton
           icon={stopIcon}
           label={trans.__('Interrupt %1', name)}
-          disabled={kernel.execution_state !== 'busy'}
+          disabled={state !== 'busy'}
           onClick={act(CommandIDs.interruptKernel)}
         />
         <RowButton icon={closeIcon} label={trans.__('Shut down %1', name)} onClick={act(CommandIDs.shutdownKernel)} />
@@ -80,14 +84,13 @@ function KernelRow(props: {
   );
 }
 
-function stateOf(kernel: IKernel, trans: TranslationBundle): string {
+function stateWord(state: string, trans: TranslationBundle): string {
   const words: Record<string, string> = {
     busy: trans.__('running'),
     idle: trans.__('idle'),
     starting: trans.__('starting'),
     dead: trans.__('dead')
   };
-  const state = kernel.execution_state || kernel.state;
   return words[state] ?? state;
 }
 

@@ -44,7 +44,7 @@ export function Studio(props: {
       {data ? (
         <div className="lit-Sections">
           <Machine data={data} trans={trans} />
-          <Kernels kernels={kernels} {...shared} />
+          <Kernels kernels={kernels} trains={path => studio.activeRunOf(path) !== undefined} {...shared} />
           <RunsNow runs={now} {...runProps} />
           <RecentRuns runs={ended} {...runProps} />
         </div>
