@@ -80,9 +80,10 @@ class RunDirectory:
         path = Path(path).resolve()
         record = path / RECORD
         record.mkdir(parents=True, exist_ok=True)
-        with contextlib.suppress(RunRecordError, RunNotFoundError):
-            older = cls.open(path).info
-            return cls._write(path, older.id, older.created, packages or older.packages)
+        if (record / "run.json").exists():
+            with contextlib.suppress(RunRecordError, RunNotFoundError):
+                older = cls.open(path).info
+                return cls._write(path, older.id, older.created, packages or older.packages)
         return cls._write(path, uuid.uuid4().hex[:8], time.time(), packages or {})
 
     @classmethod

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import random
+import signal
+import subprocess
+import sys
 import time
 from datetime import timedelta
 from pathlib import Path
@@ -378,6 +382,33 @@ class TestEnds:
             fit(tmp_path, Fail(), callback, observers=[saves])
         assert saves.events == [(3, "exception", False, "epoch=0-step=3.ckpt")]
         assert step_of(tmp_path / "c" / "last.ckpt") == 3
+
+    def test_a_killed_run_leaves_whole_checkpoints(self, tmp_path):
+        code = (
+            "import sys, torch\n"
+            "from tests.unit.callbacks.models import Scripted, fit\n"
+            "from lit_studio.trainer.callbacks import LambdaCallback, ModelCheckpoint\n"
+            "module = Scripted(); module.ballast = torch.nn.Parameter(torch.zeros(300_000))\n"
+            "saving = ModelCheckpoint(sys.argv[1] + '/c', '{step}', save_last=True, every_n_train_steps=1)\n"
+            "tell = LambdaCallback(on_train_batch_start=lambda *args: print('step', flush=True))\n"
+            "fit(sys.argv[1], tell, saving, module=module, val=False, max_epochs=-1)\n"
+        )
+        command = [sys.executable, "-W", "ignore", "-c", code, str(tmp_path)]
+        root = Path(__file__).parents[3]
+        run = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, cwd=root)
+        try:
+            steps = [run.stdout.readline() for _ in range(40)]
+            time.sleep(random.random() / 100)
+        finally:
+            run.send_signal(signal.SIGKILL)
+            run.wait()
+            run.stdout.close()
+        assert steps == [b"step\n"] * 40
+        found = [file for file in (tmp_path / "c").glob("*.ckpt") if file.name != "last.ckpt"]
+        assert len(found) in (1, 2), "the newest, and the one before if it was killed in between"
+        steps = [step_of(file) for file in found]
+        assert max(steps) >= 39
+        assert step_of(tmp_path / "c" / "last.ckpt") in steps
 
     def test_weights_only(self, tmp_path):
         callback = ModelCheckpoint(save_weights_only=True)
