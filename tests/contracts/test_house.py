@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import subprocess
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -109,3 +110,11 @@ def test_decision_records_are_numbered_and_complete():
     for path in records:
         text = path.read_text(encoding="utf-8")
         assert [part for part in parts if part not in text] == [], path.name
+
+
+def test_every_guide_travels_with_the_package():
+    configuration = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+    taken = configuration["tool"]["hatch"]["build"]["targets"]["wheel"]["force-include"]
+    guides = sorted(path.name for path in (ROOT / "notebooks" / "guide").glob("*.ipynb"))
+    assert taken == {f"notebooks/guide/{name}": f"lit_studio/_guide/{name}" for name in guides}
+    assert guides
