@@ -33,8 +33,8 @@ export interface RendererServices {
   api: Api;
   /** Translates a sentence and leaves `%1`, `%2` … in it alone. */
   trans: (sentence: string) => string;
-  /** Shows a folder of the server in the file browser. */
-  openFolder?: (path: string) => void;
+  /** Shows a folder of the server in the file browser; undefined where there is none. */
+  readonly openFolder: ((path: string) => void) | undefined;
 }
 
 export class RunOutput extends Widget implements IRenderMime.IRenderer {
@@ -73,6 +73,7 @@ export class RunOutput extends Widget implements IRenderMime.IRenderer {
   private async _look(reference: RunReference, key: string): Promise<void> {
     const { api } = this.services;
     const hint = await folderOf(reference.directory, this.resolver);
+    const { openFolder } = this.services;
     // The view is large: it is fetched while the run is looked for, and never before there is one to show.
     const view = import('./view');
     view.catch(() => undefined); // told below, if the run is there at all
@@ -88,7 +89,7 @@ export class RunOutput extends Widget implements IRenderMime.IRenderer {
         directory: reference.directory,
         trans: this.services.trans,
         onEnded: header => this._repairLater(header),
-        onOpenRun: hint && this.services.openFolder ? () => this.services.openFolder?.(hint) : undefined
+        onOpenRun: hint && openFolder ? () => openFolder(hint) : undefined
       });
     } catch (error) {
       if (this._key === key && !this.isDisposed) {
@@ -192,7 +193,13 @@ export const renderer: JupyterFrontEndPlugin<void> = {
       api: new Api(app.serviceManager.serverSettings),
       // The places are given to themselves: without arguments the translator would write "undefined" there.
       trans: sentence => words.__(sentence, '%1', '%2', '%3', '%4'),
-      openFolder: path => void app.commands.execute('filebrowser:open-path', { path, dontShowBrowser: false })
+      // Asked for late: the file browser's plugin may start after this one, and Notebook 7 has none beside a notebook.
+      get openFolder() {
+        const command = 'filebrowser:open-path';
+        return app.commands.hasCommand(command)
+          ? (path: string) => void app.commands.execute(command, { path, dontShowBrowser: false })
+          : undefined;
+      }
     };
     registry.addFactory(
       {

@@ -9,11 +9,13 @@ import { Controls } from './controls';
 import { DrawQueue } from './drawing';
 import { make, setAttribute } from './elements';
 import { EmptyState } from './emptystate';
+import { statusOf } from './episode';
 import { EtaWatch } from './eta';
 import { EventList } from './eventlist';
 import { families } from './families';
 import type { View } from './figure';
 import { Feed } from './feed';
+import { firstHint } from './hint';
 import { Keys } from './keys';
 import { eventMarks, Mark, nonfiniteMarks } from './marks';
 import { Headline, MetricsTable, Whereabouts } from './numbers';
@@ -21,9 +23,9 @@ import type { Packet, PacketHeader } from './packet';
 import { picture } from './picture';
 import { RunView } from './runview';
 import type { Range } from './scale';
-import type { CommandName, RunSource, RunState } from './source';
+import type { CommandName, RunSource, RunState, RunStatus } from './source';
 import { MachineLine, StatusLine } from './statusline';
-import { RunStore, Series } from './store';
+import { Change, RunStore, Series } from './store';
 import { plainTheme, readTheme, Theme, watchTheme } from './theme';
 import { say, Translate } from './words';
 
@@ -152,14 +154,19 @@ class RunDashboard implements Dashboard {
   private marks: Mark[] = [];
   private theme: Theme;
   private width = WIDTHS[1][1];
+  private shown: RunStatus | null = null;
   private ended = false;
   private over = false;
 
   private build(host: HTMLElement, evaluation: boolean): void {
-    const head = [this.statusLine.element, this.controls.element];
+    const head = [this.statusLine.element, make('div.lit-acts', {}, this.controls.element, this.machine.element)];
     const numbers = evaluation ? [] : [this.headline.element];
     const charts = evaluation ? [] : [this.bar.element, this.first, this.others];
-    const foot = evaluation ? [] : [this.machine.element, this.events.element];
+    const foot = evaluation ? [] : [this.events.element];
+    const hint = evaluation ? null : firstHint(this.trans);
+    if (hint) {
+      this.bar.element.append(hint);
+    }
     this.bar.element.hidden = true;
     if (evaluation) {
       this.controls.element.hidden = true;
@@ -189,16 +196,19 @@ class RunDashboard implements Dashboard {
 
   private arrived(packet: Packet): { state: RunState; news: boolean } {
     const change = this.store.merge(packet);
-    const { status } = packet.header;
+    const training = this.options.kind !== 'evaluation';
+    const status = statusOf(packet.header.status, this.store.events, training);
+    const series = training ? [...this.store.series.values()] : [];
     const now = Date.now();
+    this.shown = status;
     this.statusLine.showConnection('');
     this.eta.follow(status, now);
     this.controls.follow(change.events);
     this.controls.show(status, now);
     this.statusLine.show(status, this.eta.wait(now), this.controls.asked);
     this.machine.show(status);
-    this.headline.show(status, this.store.series.values(), this.store.axis);
-    this.table.show(status, this.store.series.values());
+    this.headline.show(status, series, this.store.axis);
+    this.table.show(status, series);
     this.empty.show(status, this.store.series.size > 0);
     const over = ENDED.includes(status.state);
     this.whereabouts.show(this.options.directory || packet.header.name, over);
@@ -207,10 +217,10 @@ class RunDashboard implements Dashboard {
       this.events.show(this.store.events);
       this.marks = eventMarks(this.store.events, this.store.axis, this.trans);
     }
-    this.showCharts(change.shape, change.series, change.events.length > 0);
+    this.showCharts(status, change);
     if (over && !this.ended) {
       this.ended = true;
-      this.options.onEnded?.(packet.header);
+      this.options.onEnded?.({ ...packet.header, status });
     }
     return { state: status.state, news: change.series.size > 0 || change.events.length > 0 };
   }
@@ -230,25 +240,31 @@ class RunDashboard implements Dashboard {
   }
 
   private asked(): void {
-    if (this.store.status) {
-      this.statusLine.show(this.store.status, this.eta.wait(Date.now()), this.controls.asked);
+    if (this.shown) {
+      this.statusLine.show(this.shown, this.eta.wait(Date.now()), this.controls.asked);
     }
   }
 
-  private showCharts(shape: boolean, changed: Set<number>, marks: boolean): void {
+  private showCharts(status: RunStatus, change: Change): void {
     if (this.options.kind === 'evaluation') {
       return;
     }
-    if (shape) {
+    if (change.shape) {
       this.arrange();
     }
     this.view.follow(this.width, Date.now());
-    if (this.view.fit(this.marks.map(({ at }) => at)) || marks) {
+    if (
+      this.view.fit(
+        status,
+        this.marks.map(({ at }) => at)
+      ) ||
+      change.events.length > 0
+    ) {
       this.redrawAll();
       return;
     }
     for (const chart of this.charts) {
-      if (chart.lines.some(({ id }) => changed.has(id))) {
+      if (chart.lines.some(({ id }) => change.series.has(id))) {
         this.queue.ask(chart);
       }
     }

@@ -4,7 +4,7 @@
  */
 import { decodePacket } from './packet';
 import { Range, runningRange } from './scale';
-import type { RunSource } from './source';
+import type { RunSource, RunStatus } from './source';
 import type { RunStore, Series } from './store';
 
 /** A window at the run's growing end is asked for again after so many milliseconds. */
@@ -36,16 +36,17 @@ export class RunView {
   /**
    * Fit the range to what is known now; whether it has moved.
    *
+   * @param status - the run as the display shows it.
    * @param marks - places of marks, which a run that is over may have behind its last point.
    */
-  fit(marks: number[]): boolean {
+  fit(status: RunStatus, marks: number[]): boolean {
     const before = this.held;
     const data = this.extent();
     if (data) {
       data[1] = Math.max(data[1], ...marks);
     }
-    const { status, axis } = this.store;
-    if (data && status) {
+    const { axis } = this.store;
+    if (data) {
       const growing = status.state === 'running' || status.state === 'paused';
       const end = axis === 'step' ? status.planned_steps : axis === 'epoch' ? status.max_epochs : null;
       this.held = runningRange(this.held, data, end, growing);

@@ -6,7 +6,7 @@ import { elapsed, percent, progress, roughly } from '../format';
 import { make, setAttribute, setText } from './elements';
 import type { Wait } from './eta';
 import type { RunStatus } from './source';
-import { hasBegun, rateText, reasonWords, say, speedText, stateWords, Translate } from './words';
+import { hasBegun, reasonWords, say, speedText, stateWords, Translate } from './words';
 
 export class StatusLine {
   readonly element: HTMLElement;
@@ -45,8 +45,10 @@ export class StatusLine {
     );
     setText(this.left, leftWords(status, wait, trans));
     this.showProgress(status);
-    this.error.hidden = !status.error;
-    setText(this.error, status.error);
+    const gone = this.trans('The process of this run is gone. Its record and its checkpoints are still here.');
+    const error = status.error || (status.state === 'lost' ? gone : '');
+    this.error.hidden = !error;
+    setText(this.error, error);
   }
 
   /** Say that the run can't be reached; empty: it can. */
@@ -117,21 +119,17 @@ function leftWords(status: RunStatus, wait: Wait | null, trans: Translate): stri
   return over && status.started ? say(trans, 'took %1', elapsed(status.updated - status.started)) : '';
 }
 
-/** Device, learning rate, speed of data: what stands below the charts. */
+/** What the machine does: device, waiting for data, samples. */
 export class MachineLine {
   readonly element = make('div.lit-machine');
 
   constructor(private readonly trans: Translate) {
-    this.element.append(this.device, this.rate, this.wait, this.samples);
+    this.element.append(this.device, this.wait, this.samples);
   }
 
   show(status: RunStatus): void {
     const { trans } = this;
     setText(this.device, status.device);
-    setText(
-      this.rate,
-      status.learning_rate === null ? '' : say(trans, 'learning rate %1', rateText(status.learning_rate))
-    );
     const share = status.data_wait;
     setText(this.wait, status.active > 0 ? say(trans, 'data wait %1', percent(share)) : '');
     setAttribute(this.wait, 'title', trans('Share of the time that training has waited for the data loader'));
@@ -142,7 +140,6 @@ export class MachineLine {
   }
 
   private readonly device = make('span');
-  private readonly rate = make('span');
   private readonly wait = make('span');
   private readonly samples = make('span');
 }

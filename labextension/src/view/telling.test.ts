@@ -2,6 +2,7 @@
  * What the dashboard says is true and in time: the wait, events in words, marks. It must not touch the DOM.
  */
 import { describe, expect, it } from 'vitest';
+import { statusOf } from './episode';
 import { EtaWatch } from './eta';
 import { eventMarks, placing } from './marks';
 import type { RunEvent } from './packet';
@@ -130,5 +131,67 @@ describe('words', () => {
     expect(speedText(1310, 'train', same)).toBe('1,310 steps/s');
     expect(speedText(4, 'test', same)).toBe('4 batches/s');
     expect(speedText(0.2, 'train', same)).toBe('5 s/step');
+  });
+});
+
+describe('statusOf', () => {
+  const fit: RunEvent[] = [
+    { event: 'RunStarted', time: 100, step: 0, epoch: 0, stage: 'train', max_epochs: 2, device: 'cpu' },
+    {
+      event: 'RunEnded',
+      time: 160,
+      step: 200,
+      epoch: 2,
+      state: 'finished',
+      stage: 'train',
+      error: '',
+      metrics: { a: 1 }
+    }
+  ];
+  const test: RunEvent[] = [
+    { event: 'RunStarted', time: 161, step: 200, epoch: 2, stage: 'test', max_epochs: null, device: 'cpu' },
+    {
+      event: 'RunEnded',
+      time: 162,
+      step: 200,
+      epoch: 2,
+      state: 'failed',
+      stage: 'test',
+      error: 'no',
+      metrics: { b: 2 }
+    }
+  ];
+  const now = aStatus({
+    state: 'failed',
+    stage: 'test',
+    step: 200,
+    metrics: { a: 1, b: 2 },
+    headline: { a: 1 },
+    error: 'no'
+  });
+
+  it('is what it is while nothing else has run there', () => {
+    const running = aStatus();
+    expect(statusOf(running, [], true)).toBe(running);
+    expect(statusOf(running, fit.slice(0, 1), true)).toBe(running);
+    expect(statusOf(running, test.slice(0, 1), true)).toBe(running);
+  });
+
+  it('of a fit stays that of the fit when a test follows', () => {
+    const shown = statusOf(now, [...fit, ...test], true);
+    expect(shown).toMatchObject({ state: 'finished', stage: 'train', step: 200, max_epochs: 2, error: '' });
+    expect(shown.updated - shown.started).toBe(60);
+    expect(shown.headline).toEqual({ a: 1 });
+  });
+
+  it('of a test has the test’s numbers only', () => {
+    expect(statusOf(now, [...fit, ...test], false)).toMatchObject({ state: 'failed', metrics: { b: 2 }, headline: {} });
+    const other = [...fit, ...test, ...fit];
+    expect(statusOf(aStatus(), other, false)).toMatchObject({ state: 'failed', stage: 'test', metrics: { b: 2 } });
+  });
+
+  it('of one that died before the next began is lost', () => {
+    expect(statusOf(now, [fit[0], ...test], true).state).toBe('lost');
+    expect(statusOf(now, [fit[0], test[0]], true).state).toBe('lost');
   });
 });
