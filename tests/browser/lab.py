@@ -240,6 +240,10 @@ class Lab:
         """The notebook's cell at ``index``; negative counts from the end."""
         return self.page.locator(".jp-NotebookPanel:not(.lm-mod-hidden) .jp-Notebook .jp-Cell").nth(index)
 
+    def last_code_cell(self) -> Locator:
+        """The notebook's last cell of code."""
+        return self.page.locator(".jp-NotebookPanel:not(.lm-mod-hidden) .jp-Notebook .jp-CodeCell").last
+
     def save(self) -> None:
         """Save the notebook in front and wait until it is written."""
         self.page.evaluate("() => window.jupyterapp.commands.execute('docmanager:save')")
@@ -276,7 +280,7 @@ class Lab:
         self.dashboard.locator(f"[data-act='{name}']").click()
 
     def wait_for_plot(self) -> None:
-        """Bring the run's view into sight (Run All leaves the last cell in front) and wait until its plot has points."""
+        """Bring the run's view into sight (Run All leaves the last cell in front) and wait for its points."""
         self.dashboard.wait_for(state="attached", timeout=90_000)
         self.dashboard.scroll_into_view_if_needed()
         wait_for(lambda: self.points() > 0, "a plot with points", 60)
