@@ -184,7 +184,8 @@ class StochasticWeightAveraging(Callback):
         """Replace the module's scheduler by one that anneals to the constant rate."""
         optimizer = trainer.optimizers[0]
         given = self._swa_lrs
-        rates = given if isinstance(given, list) else [given] * len(optimizer.param_groups)
+        # torch says that it takes one float, and takes a list of them too
+        rates: Any = given if isinstance(given, list) else [given] * len(optimizer.param_groups)
         rates_before = [group["lr"] for group in optimizer.param_groups]
         for group in optimizer.param_groups:
             group.pop("initial_lr", None)
