@@ -4,8 +4,8 @@ It must not know how either trains; each side is a process of its own that pairs
 
 Rounds are interleaved between the sides and only one works at a time. Both believe to be in a terminal, so both draw
 their bar. "All on" is the Trainer as it comes (run record, logger, bar, checkpoint) with a ``self.log`` in every step.
-"Reads" are of values out of tensors, which on an accelerator would make the loop wait. This is the CPU, where ours reads
-because that is cheaper than keeping; on other devices it keeps, and reads all at once ten times a second.
+"Reads" are of values out of tensors, which on an accelerator would make the loop wait. This is the CPU, where ours
+reads because that is cheaper than keeping; on other devices it keeps, and reads all at once ten times a second.
 What a library does by the clock, such as drawing, falls into half as many steps here, because the loop by hand takes
 its share of the time: that counts against ours as against the peer's.
 """

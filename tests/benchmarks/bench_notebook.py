@@ -56,7 +56,7 @@ class Notebook:
     def __init__(self, python: str, folder: Path):
         spec = folder / "kernels" / "bench"
         spec.mkdir(parents=True)
-        command = [os.path.abspath(python), "-m", "ipykernel_launcher", "-f", "{connection_file}"]
+        command = [str(Path.cwd() / python), "-m", "ipykernel_launcher", "-f", "{connection_file}"]
         description = {"argv": command, "display_name": "bench", "language": "python"}
         (spec / "kernel.json").write_text(json.dumps(description), encoding="utf-8")
         connection = str(folder / "connection.json")
