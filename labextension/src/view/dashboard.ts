@@ -197,7 +197,7 @@ class RunDashboard implements Dashboard {
   private arrived(packet: Packet): { state: RunState; news: boolean } {
     const change = this.store.merge(packet);
     const training = this.options.kind !== 'evaluation';
-    const status = statusOf(packet.header.status, this.store.events, training);
+    const status = statusOf(packet.header.status, this.store.events, this.store.series.values(), training);
     const series = training ? [...this.store.series.values()] : [];
     const now = Date.now();
     this.shown = status;

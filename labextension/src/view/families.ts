@@ -62,6 +62,11 @@ function split(name: string): { phase: Phase; base: string; group: string } {
   return { phase, base, group: kept.join('/') };
 }
 
+/** The part of the run that the metric's name tells of. */
+export function phaseOf(name: string): Phase {
+  return split(name).phase;
+}
+
 /** The chart that a metric belongs to: `train_loss`, `val/loss` and `loss` share one; `a/b` goes to the group `a`. */
 export function familyKey(name: string): string {
   if (RATE.test(name)) {

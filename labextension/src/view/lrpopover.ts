@@ -63,7 +63,9 @@ export class RatePopover {
   show(rate: number | null, why: string): void {
     this.rate = rate;
     this.why = why || (rate === null ? this.trans('This run has no optimizer whose rate could be changed') : '');
-    setText(this.value, rateText(rate));
+    if (rate !== null || !this.value.textContent) {
+      setText(this.value, rateText(rate)); // the last one of a run that is over stays
+    }
     setAttribute(this.button, 'aria-disabled', this.why ? 'true' : null);
     setAttribute(this.button, 'title', this.why || this.trans('Change the learning rate from the next step on'));
     if (this.why) {

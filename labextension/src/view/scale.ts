@@ -70,9 +70,10 @@ export function linearTicks([low, high]: Range, count: number, text: (value: num
   return multiples(low, high, step).map(at => ({ at, text: text(at) }));
 }
 
+/** A round step near `least`: a little less is better than half as many ticks. */
 function roundStep(least: number): number {
   const power = 10 ** Math.floor(Math.log10(least));
-  return (([1, 2, 5, 10].find(n => n * power >= least * 0.999) as number) ?? 10) * power;
+  return (([1, 2, 5, 10].find(n => n * power >= least * 0.8) as number) ?? 10) * power;
 }
 
 function multiples(low: number, high: number, step: number): number[] {

@@ -116,7 +116,8 @@ function leftWords(status: RunStatus, wait: Wait | null, trans: Translate): stri
     return wait.reason ? `${words} (${reasonWords(wait.reason, trans)})` : words;
   }
   const over = !['running', 'paused', 'created'].includes(status.state);
-  return over && status.started ? say(trans, 'took %1', elapsed(status.updated - status.started)) : '';
+  const took = status.updated - status.started;
+  return over && status.started && took >= 1 ? say(trans, 'took %1', elapsed(took)) : '';
 }
 
 /** What the machine does: device, waiting for data, samples. */

@@ -161,37 +161,45 @@ describe('statusOf', () => {
       metrics: { b: 2 }
     }
   ];
-  const now = aStatus({
-    state: 'failed',
-    stage: 'test',
-    step: 200,
-    metrics: { a: 1, b: 2 },
-    headline: { a: 1 },
-    error: 'no'
-  });
+  const series = [
+    { name: 'a', progBar: true, last: 0.9 },
+    { name: 'train_loss', progBar: true, last: 0.25 },
+    { name: 'test_acc', progBar: true, last: 0.5 },
+    { name: 'lr', progBar: false, last: 0.1 }
+  ];
+  const now = aStatus({ state: 'failed', stage: 'test', step: 200, metrics: { b: 2 }, error: 'no' });
 
   it('is what it is while nothing else has run there', () => {
     const running = aStatus();
-    expect(statusOf(running, [], true)).toBe(running);
-    expect(statusOf(running, fit.slice(0, 1), true)).toBe(running);
-    expect(statusOf(running, test.slice(0, 1), true)).toBe(running);
+    expect(statusOf(running, [], [], true)).toBe(running);
+    expect(statusOf(running, fit.slice(0, 1), series, true)).toBe(running);
+    expect(statusOf(running, test.slice(0, 1), series, true)).toBe(running);
   });
 
   it('of a fit stays that of the fit when a test follows', () => {
-    const shown = statusOf(now, [...fit, ...test], true);
+    const shown = statusOf(now, [...fit, ...test], series, true);
     expect(shown).toMatchObject({ state: 'finished', stage: 'train', step: 200, max_epochs: 2, error: '' });
     expect(shown.updated - shown.started).toBe(60);
-    expect(shown.headline).toEqual({ a: 1 });
+    expect(shown.headline).toEqual({ a: 1, train_loss: 0.25 });
+    expect(shown.metrics).toEqual({ a: 1 });
   });
 
   it('of a test has the test’s numbers only', () => {
-    expect(statusOf(now, [...fit, ...test], false)).toMatchObject({ state: 'failed', metrics: { b: 2 }, headline: {} });
+    expect(statusOf(now, [...fit, ...test], series, false)).toMatchObject({
+      state: 'failed',
+      metrics: { b: 2 },
+      headline: {}
+    });
     const other = [...fit, ...test, ...fit];
-    expect(statusOf(aStatus(), other, false)).toMatchObject({ state: 'failed', stage: 'test', metrics: { b: 2 } });
+    expect(statusOf(aStatus(), other, series, false)).toMatchObject({
+      state: 'failed',
+      stage: 'test',
+      metrics: { b: 2 }
+    });
   });
 
   it('of one that died before the next began is lost', () => {
-    expect(statusOf(now, [fit[0], ...test], true).state).toBe('lost');
-    expect(statusOf(now, [fit[0], test[0]], true).state).toBe('lost');
+    expect(statusOf(now, [fit[0], ...test], series, true).state).toBe('lost');
+    expect(statusOf(now, [fit[0], test[0]], series, true).state).toBe('lost');
   });
 });
