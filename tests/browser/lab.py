@@ -240,6 +240,11 @@ class Lab:
         """The notebook's cell at ``index``; negative counts from the end."""
         return self.page.locator(".jp-NotebookPanel:not(.lm-mod-hidden) .jp-Notebook .jp-Cell").nth(index)
 
+    def output_types(self, index: int) -> list[str]:
+        """The types of the outputs of the cell at ``index``: ``stream``, ``display_data``, ``error`` and so on."""
+        outputs = f"window.jupyterapp.shell.currentWidget.content.widgets[{index}].model.outputs"
+        return list(self.page.evaluate(f"() => {outputs}.toJSON().map(output => output.output_type)"))
+
     def last_code_cell(self) -> Locator:
         """The notebook's last cell of code."""
         return self.page.locator(".jp-NotebookPanel:not(.lm-mod-hidden) .jp-Notebook .jp-CodeCell").last

@@ -163,19 +163,21 @@ function EndedRun(props: IRunsProps & { run: IRun }): JSX.Element {
   const best = headline(run);
   const when = ago(props.now - (status.updated || run.created));
   const where = basename(run.notebook) || trans.__('script');
-  const facts = [status.state === 'finished' ? '' : stateWord(status.state), when, where].filter(Boolean);
+  const facts = [stateWord(status.state), when];
   return (
     <Row
       id={`run:${run.id}`}
       className={`lit-Ended lit-mod-${status.state}`}
-      label={[run.name, stateWord(status.state), ...facts].join(', ')}
+      label={[run.name, where, ...facts].join(', ')}
       title={status.error || `${run.directory}\n${stateWord(status.state)}`}
       roving={props.roving}
       onOpen={() => void commands.execute(CommandIDs.reveal, { run: run.id })}
     >
       <StateGlyph state={status.state} />
       <div className="lit-Row-main">
-        <div className="lit-Row-name">{run.name}</div>
+        <div className="lit-Row-name">
+          {run.name} <span className="lit-Run-where">{where}</span>
+        </div>
         <div className="lit-Row-facts">{facts.join(' · ')}</div>
       </div>
       <div className="lit-Ended-result">
