@@ -61,7 +61,7 @@ function past(status: RunStatus, start: RunEvent, end: RunEvent | undefined, ser
     rate: 0,
     started: start.time,
     updated: end?.time ?? start.time,
-    error: String(end?.error ?? ''),
+    error: typeof end?.error === 'string' ? end.error : '',
     headline: Object.fromEntries(headline.map(({ name, last }) => [name, final[name] ?? last ?? 'nan'])),
     metrics: final
   };
