@@ -57,6 +57,7 @@ export interface Margin {
 
 /** A curve of so few points shows them as dots: a line of one point could not be seen. */
 const DOTS_UP_TO = 40;
+const MOST_X_TICKS = 12;
 const FONT_SIZE = 11;
 const CHARACTER = 6.3;
 const LINE_WIDTH = 1.6;
@@ -76,7 +77,7 @@ export function layOut(view: View, held: Range | null): Figure {
   // In steps, so that a digit more or less doesn't move the whole chart.
   const margin = { l: Math.ceil((longest * CHARACTER + 12) / 8) * 8, r: 12, t: 8, b: 24 };
   const inner = view.width - margin.l - margin.r;
-  const xTicks = runTicks(view.axis, view.x, Math.max(2, Math.floor(inner / 84)));
+  const xTicks = runTicks(view.axis, view.x, Math.max(2, Math.min(MOST_X_TICKS, Math.floor(inner / 84))));
   const frame = JSON.stringify([
     [view.axis, view.logY, view.width, view.height, view.theme, view.x, y, margin.l],
     curves.map(curve => [curve.uid, curve.line.slot, curve.length === 0, curve.dots && curve.length])
