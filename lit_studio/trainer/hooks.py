@@ -81,7 +81,8 @@ class ModelHooks:
         self.eval()  # type: ignore[attr-defined]
 
     def on_validation_model_train(self) -> None:
-        """After validation; by default each submodule's own mode comes back without this hook doing anything."""
+        """After validation; not called unless overridden, for then each submodule gets its own mode back."""
+        self.train()  # type: ignore[attr-defined]
 
     def on_test_start(self) -> None:
         """Testing begins."""
@@ -106,7 +107,8 @@ class ModelHooks:
         self.eval()  # type: ignore[attr-defined]
 
     def on_test_model_train(self) -> None:
-        """After a test; by default each submodule's own mode comes back without this hook doing anything."""
+        """After a test; not called unless overridden, for then each submodule gets its own mode back."""
+        self.train()  # type: ignore[attr-defined]
 
     def on_predict_start(self) -> None:
         """Prediction begins."""

@@ -176,7 +176,7 @@ def take_apart(answer: Any) -> tuple[list[Optimizer], list[Any], str | None]:
     if isinstance(answer, Sequence):
         items = list(answer)
         if len(items) == 2 and isinstance(items[0], list) and all(map(_is_optimizer, items[0])):
-            schedulers = items[1] if isinstance(items[1], list) else [items[1]]
+            schedulers = list(items[1]) if isinstance(items[1], list) else [items[1]]
             return list(items[0]), schedulers, None
         if items and all(isinstance(item, Mapping) for item in items):
             parts = [_from_dict(item) for item in items]
