@@ -180,6 +180,7 @@ class Lab:
     Attributes:
         page: Playwright's page.
         errors: what the page's console reported as an error, our code's and JupyterLab's.
+        pictures: where screenshots go, None if nobody asked for them.
     """
 
     def __init__(self, browser: Browser, server: Server, theme: str = "light", size: tuple[int, int] = (1440, 900)):
@@ -191,6 +192,8 @@ class Lab:
         self.page.on("console", self._on_console)
         self.page.on("pageerror", lambda error: self.errors.append(str(error)))
         self.theme = theme
+        folder = os.environ.get("LIT_STUDIO_SCREENSHOTS")
+        self.pictures = Path(folder) if folder else None
 
     def _on_console(self, message: ConsoleMessage) -> None:
         if message.type == "error":
@@ -314,9 +317,10 @@ class Lab:
 
     def picture(self, name: str) -> None:
         """Write a screenshot ``name.png`` into ``$LIT_STUDIO_SCREENSHOTS``, if that is set."""
-        if folder := os.environ.get("LIT_STUDIO_SCREENSHOTS"):
-            Path(folder).mkdir(parents=True, exist_ok=True)
-            self.page.screenshot(path=str(Path(folder) / f"{name}.png"))
+        if self.pictures:
+            self.page.wait_for_timeout(1500)  # charts are drawn one at a time, a new theme too
+            self.pictures.mkdir(parents=True, exist_ok=True)
+            self.page.screenshot(path=str(self.pictures / f"{name}.png"))
 
     @contextlib.contextmanager
     def cut_off(self, pattern: str) -> Iterator[None]:

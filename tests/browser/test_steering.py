@@ -96,6 +96,7 @@ def test_keys_steer_the_run_while_the_dashboard_has_the_focus(training):
     lab.dashboard.locator("[data-act='pause']").focus()
     lab.dashboard.press("Space")
     wait_for(lambda: status(record)["state"] == "paused", "Space pauses", 5)
+    expect(lab.dashboard.locator("[data-act='resume']")).to_be_visible()  # Space means what the button says
     lab.dashboard.press("Space")
     wait_for(lambda: status(record)["state"] == "running", "Space resumes", 5)
 
