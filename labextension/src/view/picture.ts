@@ -3,6 +3,7 @@
  * It must not know the page's layout.
  */
 import type { Line } from './families';
+import { encodePng } from './png';
 import { colourOf, Theme } from './theme';
 
 export interface Panel {
@@ -53,7 +54,19 @@ async function compose(panels: Panel[], theme: Theme, [width, height]: [number, 
     await image.decode();
     pen.drawImage(image, x, y + HEAD);
   }
-  return canvas.toDataURL('image/png').split(',')[1];
+  return base64(canvas, pen);
+}
+
+async function base64(canvas: HTMLCanvasElement, pen: CanvasRenderingContext2D): Promise<string> {
+  if (!('CompressionStream' in globalThis)) {
+    return canvas.toDataURL('image/png').split(',')[1]; // an older browser: larger, but the same picture
+  }
+  const png = await encodePng(pen.getImageData(0, 0, canvas.width, canvas.height));
+  let text = '';
+  for (const byte of png) {
+    text += String.fromCharCode(byte);
+  }
+  return btoa(text);
 }
 
 function writeHead(pen: CanvasRenderingContext2D, panel: Panel, theme: Theme, x: number, y: number): void {
