@@ -103,6 +103,7 @@ def test_quickstart_file_holds_accuracy_and_picture(open_lab, server, quickstart
     lab.wait_until_idle(120)
     text = lab.last_code_cell().locator(".jp-OutputArea-output").last.inner_text()
     assert accuracy(text) >= 0.97, text
+    lab.last_code_cell().scroll_into_view_if_needed()
     lab.picture("quickstart-ended")
     lab.save()
 

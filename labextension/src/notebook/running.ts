@@ -101,6 +101,9 @@ export class RunningCells {
     if (queue.cells.length === 0) {
       this._queues.delete(args.notebook);
     }
+    if (this.studio.activeRuns.length > 0) {
+      void this.studio.refresh(); // its run may have ended with it
+    }
     this._changed.emit();
   };
 
