@@ -16,7 +16,7 @@ class FakeModel implements WidgetModel {
   on = (_: string, listener: Listener): unknown => this.listeners.add(listener);
   off = (_: string, listener: Listener): unknown => this.listeners.delete(listener);
 
-  answer(message: { t: string; seq?: number; message?: string }, ...bytes: number[][]): void {
+  answer(message: { t: string; seq?: number | null; message?: string }, ...bytes: number[][]): void {
     // As it comes over the wire: a view into a larger buffer.
     const views = bytes.map(each => new DataView(Uint8Array.from([99, ...each, 99]).buffer, 1, each.length));
     [...this.listeners].forEach(listener => listener(message, views));
@@ -96,6 +96,12 @@ describe('CommSource', () => {
     const script = source.viewScript();
     model.answer({ t: 'view' }, [7, 8, 9]);
     expect([...new Uint8Array(await script)]).toEqual([7, 8, 9]);
+  });
+
+  it('says why the view can’t be had', async () => {
+    const script = source.viewScript();
+    model.answer({ t: 'error', seq: null, message: 'It has not been built' });
+    await expect(script).rejects.toThrow('not been built');
   });
 
   it('lets go of everything when it is closed', async () => {

@@ -14,7 +14,7 @@ export interface WidgetModel {
 
 interface Message {
   t: string;
-  seq?: number;
+  seq?: number | null;
   message?: string;
 }
 type Listener = (message: Message, buffers: DataView[]) => void;
@@ -74,7 +74,9 @@ export class CommSource implements RunSource {
   private over = false;
 
   private readonly heard: Listener = (message, buffers) => {
-    const waiting = message.seq === undefined ? this.callers.get(message.t) : this.waiting.get(message.seq);
+    // An error without a number can only be about the view: a hello can't fail.
+    const kind = message.t === 'error' ? 'view' : message.t;
+    const waiting = typeof message.seq === 'number' ? this.waiting.get(message.seq) : this.callers.get(kind);
     if (message.t === 'error') {
       waiting?.reject(new Error(message.message));
     } else {
