@@ -58,9 +58,6 @@ def test_names_say_something():
     assert checks.banned_names(sources, ROOT) == []
 
 
-@pytest.mark.xfail(
-    strict=True, reason="the trainer has outgrown its budget of lines: cut it, or decide anew and say why"
-)
 def test_rooms_keep_their_budgets():
     assert checks.outgrown_rooms(PACKAGE) == []
 
