@@ -27,7 +27,13 @@ SECTIONS = {
     "reference": "Reference",
     "decisions": "Decisions",
 }
-API = ["lit_studio", "!lit_studio.labextension", "!lit_studio._guide"]
+API = [
+    "lit_studio",
+    *(f"lit_studio.trainer.{name}" for name in ("callbacks", "loggers", "profilers", "strategies")),
+    "lit_studio.studio",
+    "lit_studio.tracking",
+    *(f"lit_studio.base.{name}" for name in ("errors", "events", "runs", "registry", "settings")),
+]
 PAGE = """<!doctype html>
 <html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width">
 <title>{title} · Lit Studio</title>
