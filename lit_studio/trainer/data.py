@@ -69,11 +69,18 @@ class LookAhead:
 
 
 class Source:
-    """Where one call of the Trainer gets its data: what was passed, the datamodule, or the module's own hooks."""
+    """Where one call of the Trainer gets its data: what was passed, the datamodule, or the module's own hooks.
+
+    Raises:
+        InvalidTypeError: something that was passed can't be iterated.
+    """
 
     def __init__(self, module: LightningModule, datamodule: LightningDataModule | None, passed: dict[str, Any]):
         self.module, self.datamodule = module, datamodule
         self._passed = {word: loaders for word, loaders in passed.items() if loaders is not None}
+        for word, loaders in self._passed.items():
+            collection = isinstance(loaders, list | tuple | dict)
+            _check(CombinedLoader(loaders).flattened if collection else [loaders], word)
 
     def has(self, word: str) -> bool:
         """Whether there are loaders for ``train``, ``val``, ``test`` or ``predict``."""

@@ -125,7 +125,8 @@ def _run(trainer: Trainer, call: Call, module: LightningModule) -> Any:
     with _conditions(trainer):
         result = _LOOPS[call.fn](trainer, call, checkpoint)
     _tear_down(trainer)
-    trainer.observation.close("stopped" if trainer.should_stop and call.fn == TrainerFn.FITTING else "finished")
+    ended_early = trainer.stopped_by_person or (trainer.should_stop and call.fn == TrainerFn.FITTING)
+    trainer.observation.close("stopped" if ended_early else "finished")
     return result
 
 

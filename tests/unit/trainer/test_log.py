@@ -235,7 +235,7 @@ def test_some_hooks_can_not_log(hook):
         pass
 
     setattr(Early, hook, lambda self, trainer, module, *_: module.log("a", 1.0))
-    with pytest.raises(L.MisconfigurationException, match="You can't `self.log\\(\\)`"):
+    with pytest.raises(L.MisconfigurationException, match=r"You can't `self\.log\(\)`"):
         trainer(callbacks=Early(), num_sanity_val_steps=1).fit(Validated(), loader(), loader())
 
 

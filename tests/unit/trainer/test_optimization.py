@@ -4,7 +4,14 @@ from __future__ import annotations
 
 import pytest
 import torch
-from torch.optim.lr_scheduler import CosineAnnealingLR, ExponentialLR, OneCycleLR, ReduceLROnPlateau, SequentialLR, StepLR
+from torch.optim.lr_scheduler import (
+    CosineAnnealingLR,
+    ExponentialLR,
+    OneCycleLR,
+    ReduceLROnPlateau,
+    SequentialLR,
+    StepLR,
+)
 
 import lit_studio as L
 from lit_studio.trainer.optimization import LRSchedulerConfig, set_learning_rate, take_apart
@@ -268,7 +275,10 @@ def test_a_plateau_takes_the_metric_after_validation():
         (lambda o: {"lr_scheduler": StepLR(o, 1)}, "under the key 'optimizer'"),
         (lambda o: [o, torch.optim.SGD(o.param_groups[0]["params"], lr=1)], "multiple optimizers"),
         (lambda o: ([torch.optim.SGD(o.param_groups[0]["params"], lr=1)], [StepLR(o, 1)]), "wasn't returned"),
-        (lambda o: {"optimizer": o, "lr_scheduler": ReduceLROnPlateau(o), "monitor": "gone"}, "gone which is not avail"),
+        (
+            lambda o: {"optimizer": o, "lr_scheduler": ReduceLROnPlateau(o), "monitor": "gone"},
+            "gone which is not avail",
+        ),
     ],
 )
 def test_wrong_forms_are_refused_with_a_reason(form, words):
