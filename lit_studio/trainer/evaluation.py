@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import time
 import warnings
+from collections import defaultdict
 from collections.abc import Iterator
 from contextlib import AbstractContextManager
 from itertools import islice
@@ -53,6 +54,8 @@ class EvaluationLoop:
         self.epoch_batch_indices: list[list[list[int] | None]] = []
         self.current_batch_indices: list[int] | None = None
         self._loaded_at = 0
+        # Batches of each loader over all passes: the step of what is logged by step.
+        self._seen: defaultdict[int, int] = defaultdict(int)
 
     @property
     def counts(self) -> list[int | float]:
@@ -72,6 +75,8 @@ class EvaluationLoop:
         if self.loaders is not None and not self._reload_is_due():
             return
         limit = getattr(trainer, f"limit_{self._word}_batches")
+        if self.loaders is None:
+            self._seen = defaultdict(int)
         self.loaders = evaluation_loaders(source.get(self._word), limit, self._word)
         self._loaded_at = trainer.current_epoch
 
@@ -104,10 +109,7 @@ class EvaluationLoop:
         self.total = sum(counts)
         self._resolve()
         modes = [(module, module.training) for module in trainer.lightning_module.modules()]
-        inside_fit = trainer.state.fn == "fit"
         name, batch, loader, scope = self._hook, results.batch, results.loader, results.scope
-        if inside_fit and not trainer.sanity_checking:
-            trainer.hooks.call_own("on_validation_model_zero_grad")
         trainer.hooks.call_own(f"on_{name}_model_eval")
         with self._no_gradients():
             trainer.hooks.call(f"on_{name}_start")
@@ -169,7 +171,8 @@ class EvaluationLoop:
             self.epoch_batch_indices.append([])
             indexed = IndexedBatches(loader) if self._stage == "predict" else None
             for batch_idx, batch in enumerate(self._batches(loader, count, indexed)):
-                results.eval_step = batch_idx
+                results.eval_step = self._seen[index]
+                self._seen[index] += not trainer.sanity_checking
                 if indexed is not None:
                     self.current_batch_indices = indexed.of_batch(batch_idx)
                     self.epoch_batch_indices[index].append(self.current_batch_indices)
@@ -180,6 +183,8 @@ class EvaluationLoop:
                     if trainer.stopped_by_person and trainer.state.fn != "fit":
                         break
             observation.read()
+            if trainer.stopped_by_person and trainer.state.fn != "fit":
+                break
         observation.flush(done)
         results.loader = results.eval_step = results.batch = None
         trainer.epoch_over = self._stage

@@ -140,7 +140,7 @@ class Inquiry:
         return self.fit_loop.max_epochs
 
     @property
-    def min_epochs(self) -> int | None:
+    def min_epochs(self) -> int:
         """A fit isn't stopped before so many epochs."""
         return self.fit_loop.min_epochs
 

@@ -346,8 +346,10 @@ class FitLoop:
         if not self._step.automatic:
             stepping = True
         self._step.run(batch, batch_idx, accumulate, stepping)
-        if stepping and self._schedulers.by_step:
-            self._schedulers.step(self._schedulers.by_step)
+        if stepping:
+            position.settled = position.stepped + 1
+            if self._schedulers.by_step:
+                self._schedulers.step(self._schedulers.by_step)
         if last and self._schedulers.by_epoch:
             self._schedulers.step(self._schedulers.by_epoch)
         if self._on_batch_end is not None:
@@ -355,7 +357,7 @@ class FitLoop:
         position.batches_done += 1
         position.total_done += 1
         if self._validates and self._validation_is_due(last):
-            self._validate()
+            self._validate(stepping)
         if stepping:
             if self._schedulers.plateau_by_step:
                 self._schedulers.step(self._schedulers.plateau_by_step)
@@ -379,9 +381,11 @@ class FitLoop:
         done = self.position.total_begun if every is None else self.position.batches_begun
         return done % self.val_check_batch == 0
 
-    def _validate(self) -> None:
+    def _validate(self, stepped: bool) -> None:
         trainer = self._trainer
         trainer.observation.flush(self.position.batches_done)
+        if stepped:  # not in the middle of an accumulation
+            trainer.hooks.call_own("on_validation_model_zero_grad")
         trainer.enter(RunningStage.VALIDATING)
         trainer.validation.run()
         trainer.enter(RunningStage.TRAINING)

@@ -12,6 +12,7 @@ import math
 import shutil
 import time
 import warnings
+from operator import itemgetter
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -60,6 +61,7 @@ class Observation:
         self._began = self._paused = 0.0
         self._warned = self._logs_steps = False
         self._planned: int | None = None
+        self._unsettled: dict[tuple[int, bool], dict[str, float]] = {}
         self._packages = {"torch": torch.__version__, "lit-studio": _version()}
 
     # Beginning and end ------------------------------------------------------------------------------------------
@@ -73,7 +75,7 @@ class Observation:
         """
         trainer = self._trainer
         self._began, self._paused, self._warned, self._logs_steps = time.monotonic(), 0.0, False, False
-        self._planned = None
+        self._planned, self._unsettled = None, {}
         self.due = self._began + FLUSH_EVERY
         if trainer.plan.barebones or not trainer.strategy.is_global_zero:
             return
@@ -182,6 +184,8 @@ class Observation:
     def read(self) -> None:
         """Read what was logged and tell observers and loggers; one copy from the device."""
         for reads, loss_steps, losses in self._trainer.results.take():
+            if self._trainer.sanity_checking:
+                continue
             self._check_finite(reads, loss_steps, losses)
             points = [
                 Points(read.series.step_name, read.steps, read.values, read.series.prog_bar)
@@ -203,17 +207,22 @@ class Observation:
 
     def _log_steps(self, reads: list[Read]) -> None:
         """Give loggers the values by step: in training every ``log_every_n_steps``, else each."""
-        every = self._trainer.log_every_n_steps
-        rows: dict[int, dict[str, float]] = {}
+        every, settled = self._trainer.log_every_n_steps, self._trainer.fit_loop.position.settled
+        rows, self._unsettled = self._unsettled, {}
         for series, steps, values in ((read.series, read.steps, read.values) for read in reads):
             if not (series.logger and series.on_step):
                 continue
-            thinned = series.stage == "train"
+            training = series.stage == "train"
             for step, value in zip(steps, values, strict=True):
-                if not thinned or (every and (step + 1) % every == 0):
-                    rows.setdefault(step, {})[series.step_name] = value
-        for step in sorted(rows):
-            self._write_row(rows[step], step)
+                if not training or (every and (step + 1) % every == 0):
+                    rows.setdefault((step, training), {})[series.step_name] = value
+        for (step, training), row in sorted(rows.items(), key=itemgetter(0)):
+            if training and step >= settled:  # the last micro-batch's values are still to come
+                self._unsettled[step, training] = row
+                continue
+            if training:
+                row.setdefault("epoch", self._trainer.current_epoch)
+            self._write_row(row, step)
         if rows:
             self._save_loggers()
 
@@ -221,7 +230,6 @@ class Observation:
         trainer = self._trainer
         if "step" in row:  # a module may log its own "step" to choose the axis
             step = int(row.pop("step"))
-        row.setdefault("epoch", trainer.current_epoch)
         for logger in trainer.loggers:
             logger.log_metrics(row.copy(), step)
 
@@ -242,6 +250,7 @@ class Observation:
         self._tell([Points(name, (step,), (value,), series.prog_bar) for name, (series, value) in names.items()])
         row = {name: value for name, (series, value) in names.items() if series.logger}
         if row and self._trainer.loggers:
+            row.setdefault("epoch", self._trainer.current_epoch)
             self._write_row(row, step)
             self._save_loggers()
         return found

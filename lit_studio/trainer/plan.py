@@ -30,7 +30,7 @@ class Plan:
 
     fast_dev_run: int
     max_epochs: int | None
-    min_epochs: int | None
+    min_epochs: int
     max_steps: int
     min_steps: int | None
     max_time: timedelta | None
@@ -93,7 +93,7 @@ def make_plan(given: Mapping[str, Any]) -> Plan:
     return Plan(
         **settings,
         fast_dev_run=dry,
-        min_epochs=_epochs("min_epochs", given["min_epochs"]),
+        min_epochs=_epochs("min_epochs", given["min_epochs"]) or int(given["min_steps"] is not None),
         min_steps=given["min_steps"],
         max_time=duration("max_time", given["max_time"]),
         overfit_batches=overfit,

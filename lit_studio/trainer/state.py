@@ -92,6 +92,7 @@ class Position:
         is_last_batch: whether the batch is the epoch's last.
         stepped: batches after which the optimizers stepped, less one inside a step's own hooks: the step at which
             a value is logged.
+        settled: steps whose last micro-batch is through, so that loggers can be given their values.
         optimizer_steps: optimizer steps; this is ``global_step``.
         scheduler_steps: scheduler updates.
         epoch_optimizer_steps, epoch_scheduler_steps: their values when the epoch began.
@@ -106,6 +107,7 @@ class Position:
     total_done: int = 0
     is_last_batch: bool = False
     stepped: int = 0
+    settled: int = 0
     optimizer_steps: int = 0
     scheduler_steps: int = 0
     epoch_optimizer_steps: int = 0
@@ -163,6 +165,7 @@ class Position:
             total_begun=total.get("processed", begun),
             total_done=total.get("processed", begun),
             is_last_batch=bool(batches.get("is_last_batch", False)),
+            settled=step,
             stepped=_stepped(fit, step, inside=begun > 0 and epochs.get("processed", done) == done),
             optimizer_steps=step,
             scheduler_steps=fit.get("epoch_loop.scheduler_progress", {}).get("total", {}).get("completed", 0),

@@ -103,6 +103,19 @@ def test_validation_in_the_middle_leaves_the_training_of_each_submodule_as_it_wa
 
 
 @pytest.mark.parametrize(
+    ("settings", "steps"), [({}, 2), ({"min_steps": 2}, 4), ({"min_steps": 6}, 6), ({"min_epochs": 2}, 8)]
+)
+def test_an_early_wish_to_stop_is_granted_as_lightning_does(settings, steps):
+    class Impatient(L.Callback):
+        def on_train_batch_end(self, trainer, module, outputs, batch, batch_idx):
+            trainer.should_stop = trainer.should_stop or batch_idx == 1
+
+    fit = trainer(max_epochs=5, callbacks=Impatient(), **settings)
+    fit.fit(Regression(), loader())
+    assert fit.global_step == steps  # ``min_steps`` alone means a whole epoch at least
+
+
+@pytest.mark.parametrize(
     ("settings", "steps", "validations"),
     [
         ({"max_epochs": 2}, 8, 2),

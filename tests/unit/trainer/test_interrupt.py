@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import pytest
 
@@ -41,6 +42,7 @@ def script(tmp_path):
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
+        cwd=Path(__file__).parents[3],  # where the script finds the tests' modules
         env={**os.environ, "OMP_NUM_THREADS": "1"},
     )
     assert process.stdout.readline() == "running\n", process.stderr.read()

@@ -294,6 +294,38 @@ def test_a_loss_that_is_not_finite_is_warned_of_once_with_its_step(bad):
     assert len(seen.points("loss")) == 8  # a module that logs nothing still shows its loss
 
 
+def test_under_accumulation_loggers_get_the_last_micro_batch_of_each_step(tmp_path):
+    seen = Collector()
+    fit = trainer(tmp_path, logger=seen, log_every_n_steps=1, accumulate_grad_batches=3, val_check_interval=1)
+
+    class Counting(Validated):
+        def training_step(self, batch, batch_idx):
+            self.log("a", float(batch_idx))
+            return self.error(batch)
+
+        def validation_step(self, batch, batch_idx):
+            pass
+
+    fit.fit(Counting(), loader(samples=10), loader())  # 5 batches, read at each by the validation after it
+    assert seen.rows == [(0, {"a": 2.0, "epoch": 0}), (1, {"a": 4.0, "epoch": 0})]
+
+
+def test_values_by_validation_step_count_on_over_passes_and_leave_the_sanity_check_out(tmp_path):
+    seen = Collector()
+
+    class Stepwise(Validated):
+        def validation_step(self, batch, batch_idx):
+            self.log("v", float(batch_idx), on_step=True)
+
+        def training_step(self, batch, batch_idx):
+            return self.error(batch)
+
+    fit = trainer(tmp_path, logger=seen, max_epochs=2, num_sanity_val_steps=2)
+    fit.fit(Stepwise(), loader(), loader(4))
+    by_step = [row for row in seen.rows if "v_step" in row[1]]
+    assert by_step == [(step, {"v_step": float(step % 2)}) for step in range(4)]
+
+
 def test_a_module_may_log_its_own_axis(tmp_path):
     seen = Collector()
 

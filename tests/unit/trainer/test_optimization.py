@@ -75,6 +75,12 @@ def test_a_fit_equals_the_hand_written_loop_bit_for_bit(settings, hand, parts):
     assert not equal(weights(module), weights(seeded(kind)))
 
 
+def test_a_validation_within_an_accumulation_leaves_the_gradients_alone():
+    module = seeded(Validated)
+    trainer(accumulate_grad_batches=4, val_check_interval=1).fit(module, loader(), loader())
+    assert equal(weights(module), by_hand(seeded(Validated), loader(), accumulate=4))
+
+
 def test_lbfgs_gets_its_closure_and_calls_it_many_times():
     class Counted(using(lambda p: torch.optim.LBFGS(p, lr=0.5, max_iter=5))):
         calls = 0
