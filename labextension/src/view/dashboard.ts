@@ -300,7 +300,13 @@ class RunDashboard implements Dashboard {
 
   private async draw(chart: Chart): Promise<void> {
     const [width, height] = chart.size;
-    if (width > 0 && height > 0 && !this.over) {
+    if (this.over) {
+      return;
+    }
+    if (width === 0 || height === 0) {
+      // JupyterLab takes the page out of the layout while it changes its theme: the chart stays wanted.
+      requestAnimationFrame(() => this.queue.ask(chart));
+    } else {
       const shown = chart.lines.map(({ id }) => this.view.points(id)).filter((each): each is Series => !!each);
       await chart.draw(this.viewOf(chart, width, height), [...this.marks, ...nonfiniteMarks(shown, this.trans)]);
     }
