@@ -303,6 +303,11 @@ class Lab:
             self.page.evaluate(f"() => Math.min(...{PLOTS}.flatMap(plot => plot.data.map(d => d.x?.[0] ?? 1/0)))")
         )
 
+    def line_colours(self) -> list[str]:
+        """The colour of the first curve of each chart that is in view; the others are drawn once they are."""
+        seen = "(box => box.top < innerHeight && box.bottom > 0)(plot.getBoundingClientRect())"
+        return list(self.page.evaluate(f"() => {PLOTS}.filter(plot => {seen}).map(plot => plot.data[0].line.color)"))
+
     def marks(self) -> int:
         """How many events are marked on the first chart."""
         return self.dashboard.locator(".lit-overlay").first.locator(".lit-mark").count()

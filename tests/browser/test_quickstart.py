@@ -75,7 +75,11 @@ def test_quickstart_is_watched_paused_and_reloaded_while_it_trains(open_lab, ser
     time.sleep(2)
     assert status(record)["step"] == step
     assert status(record)["state"] == "paused"
+
+    # The theme changes under a paused run: its charts follow, though no new point comes.
+    light = lab.line_colours()
     lab.set_theme("dark")
+    wait_for(lambda: not set(light) & set(lab.line_colours()), "the charts take the dark theme's colours", 10)
     lab.picture("quickstart-paused-dark")
     lab.act("resume")
     wait_for(lambda: status(record)["step"] > step, "the run goes on", 5)
