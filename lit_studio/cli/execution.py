@@ -9,6 +9,7 @@ import asyncio
 import contextlib
 import os
 import signal
+import subprocess
 import sys
 import tempfile
 import time
@@ -105,7 +106,9 @@ class Execution:
 
     async def _execute(self, client: NotebookClient, stderr: Any, watch: Callable[[], None]) -> None:
         environment = {**os.environ, "JPY_SESSION_NAME": str(self._path), "PYDEVD_DISABLE_FILE_VALIDATION": "1"}
-        options = {"cwd": str(self._path.parent), "env": environment, "stderr": stderr, "cleanup_kc": True}
+        # What the kernel's process writes past Jupyter must not get between our own results.
+        streams = {"stdout": subprocess.DEVNULL, "stderr": stderr}
+        options = {"cwd": str(self._path.parent), "env": environment, **streams, "cleanup_kc": True}
         async with client.async_setup_kernel(**options):
             self.kernel_pid = getattr(self._manager.provisioner, "pid", 0) or 0
             watching = asyncio.ensure_future(_repeat(watch))

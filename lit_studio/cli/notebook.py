@@ -140,7 +140,7 @@ def _show(notebook: nbformat.NotebookNode, target: Path, outcome: Outcome, runs:
         terminal.note(f"Stopped in {_cell_name(notebook, outcome.cell)}.")
     console = terminal.data()
     for run, status in runs:
-        console.print(Text(f"{words.summary(run.info.name, status, most=0)} ({shown_path(run.path)})", style="dim"))
+        console.print(Text(f"{words.summary(run.info.name, status, most=0)} ({shown_path(run.path)})", style="dim"), soft_wrap=True)
         if metrics := words.ordered(status.metrics, status.headline):
             console.print(metric_table(metrics))
     label = "Executed notebook" if outcome.state == "finished" else "Notebook as far as it got"

@@ -112,13 +112,13 @@ class ProgressDisplay:
                 active.append((run, status))
             elif (run.info.id, status.started) not in self._told and status.state != "created":
                 self._told.add((run.info.id, status.started))
-                self._console.print(Text(words.summary(run.info.name, status)))
+                self._console.print(Text(words.summary(run.info.name, status)), soft_wrap=True)
         if self._progress is not None:
             self._draw(self._progress, active)
         elif active and time.monotonic() - self._line_at >= QUIET_EVERY:
             self._line_at = time.monotonic()
             for run, status in active:
-                self._console.print(Text(words.progress(run.info.name, status)))
+                self._console.print(Text(words.progress(run.info.name, status)), soft_wrap=True)
 
     def _draw(self, progress: Progress, active: list[tuple[RunDirectory, RunStatus]]) -> None:
         going = {run.info.id for run, _ in active}

@@ -45,15 +45,15 @@ def print_json(value: Any) -> None:
 
 def note(text: str) -> None:
     """One line of talk, taken literally."""
-    talk().print(Text(text))
+    talk().print(Text(text), soft_wrap=True)
 
 
 def fail(what: str, advice: str = "") -> None:
     """An error in the house's form: what is wrong, then the next step."""
     console = talk()
-    console.print(Text.assemble(("Error: ", "bold red"), what))
+    console.print(Text.assemble(("Error: ", "bold red"), what), soft_wrap=True)
     for line in advice.splitlines():
-        console.print(Text(f"  {line}"))
+        console.print(Text(f"  {line}"), soft_wrap=True)
 
 
 def table(columns: Sequence[str], rows: Sequence[Sequence[str | Text]]) -> Table:

@@ -54,7 +54,7 @@ class Conversation:
 
     def _packet(self, query: Any) -> bytes:
         query = {} if query is None else query
-        if not isinstance(query, dict) or set(query) - QUERY:
+        if not isinstance(query, dict) or set(query) - QUERY or not isinstance(query.get("have", ""), str):
             raise InvalidValueError("This is no question for points", value=query, valid=", ".join(sorted(QUERY)))
         try:
             return self._reader.packet(**query)
