@@ -46,11 +46,11 @@ def picture_in_mid_run(lab: Lab) -> None:
     lab.wait_for_plot()
     run = lab.server.runs()[-1]
     wait_for(lambda: status(run)["epoch"] >= 20, "half of the run", 120)
-    for theme in ("light", "dark"):
+    for theme, name in (("light", "dashboard"), ("dark", "dashboard-dark")):
         lab.set_theme(theme)
         panel.locator(".lit-Run .lit-Row-name").click()
         lab.dashboard.evaluate("node => node.closest('.jp-Cell').scrollIntoView({block: 'start'})")
-        lab.picture(f"quickstart-{theme}")
+        lab.picture(name)
 
 
 def test_quickstart_is_watched_paused_and_reloaded_while_it_trains(open_lab, server, quickstart):
@@ -80,7 +80,7 @@ def test_quickstart_is_watched_paused_and_reloaded_while_it_trains(open_lab, ser
     light = lab.line_colours()
     lab.set_theme("dark")
     wait_for(lambda: not set(light) & set(lab.line_colours()), "the charts take the dark theme's colours", 10)
-    lab.picture("quickstart-paused-dark")
+    lab.picture("dashboard-paused-dark")
     lab.act("resume")
     wait_for(lambda: status(record)["step"] > step, "the run goes on", 5)
 
