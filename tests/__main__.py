@@ -19,6 +19,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
 PYTEST = [sys.executable, "-m", "pytest", "--color=yes" if sys.stdout.isatty() else "--color=no"]
+UNIT = ("unit", "server", "contracts", "distributed", "gpu", "notebooks")
 CLOSING_LINE = re.compile(r"=+ (.* in [\d.]+m?s.*?) =+$|^\s+(Tests\s+.*(?:passed|failed|skipped).*)$")
 COLOUR = re.compile(r"\x1b\[[\d;]*m")
 
@@ -50,7 +51,7 @@ def parts(scratch: Path) -> dict[str, tuple[list[str], Path]]:
     """Each part's command and the folder it runs in, in the order in which they run."""
     return {
         "labextension": (["jlpm", "test"], ROOT / "labextension"),
-        "unit": (pytest_part("tests/unit", "tests/server", "tests/contracts", "tests/distributed", "tests/gpu"), ROOT),
+        "unit": (pytest_part(*(f"tests/{folder}" for folder in UNIT)), ROOT),
         # A call of its own: Playwright's synchronous API leaves an event loop running, which breaks the server tests.
         "browser": (pytest_part("tests/browser"), ROOT),
         "notebooks": (notebook_part(scratch), ROOT),

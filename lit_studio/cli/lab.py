@@ -50,7 +50,7 @@ def open_lab(folder: Path, file: Path | None, port: int | None, browser: bool, c
         terminal.note("You are root, so whoever can reach this server is too. It listens on this machine only.")
     command = lab_command(folder.resolve(), file, chosen, browser, as_root)
     sys.stdout.flush()
-    os.execv(command[0], command)
+    os.execv(command[0], command)  # noqa: S606 - a list, so no shell is wanted
 
 
 def lab_command(folder: Path, file: Path | None, port: int, browser: bool, as_root: bool) -> list[str]:

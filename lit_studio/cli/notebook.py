@@ -71,7 +71,7 @@ def read_notebook(path: Path) -> nbformat.NotebookNode:
     try:
         notebook = nbformat.read(path, as_version=4)
         nbformat.validate(notebook)
-    except Exception as error:  # noqa: BLE001 - nbformat fails in a dozen ways, each of which means the same
+    except Exception as error:
         reason = " ".join(str(error).split())[:200]
         raise NotebookError(f"{path} is no notebook that can be read ({reason})") from error
     return notebook
@@ -99,7 +99,9 @@ def _check_kernel(name: str) -> None:
 
     known = KernelSpecManager().find_kernel_specs()
     if name not in known:
-        advice = "Use one that is here: --kernel python3" if "python3" in known else "Install one: pip install ipykernel"
+        advice = (
+            "Use one that is here: --kernel python3" if "python3" in known else "Install one: pip install ipykernel"
+        )
         here = ", ".join(sorted(known)) or "none"
         raise NotebookError("The notebook's kernel isn't here", value=name, valid=here, advice=advice)
 
@@ -140,7 +142,10 @@ def _show(notebook: nbformat.NotebookNode, target: Path, outcome: Outcome, runs:
         terminal.note(f"Stopped in {_cell_name(notebook, outcome.cell)}.")
     console = terminal.data()
     for run, status in runs:
-        console.print(Text(f"{words.summary(run.info.name, status, most=0)} ({shown_path(run.path)})", style="dim"), soft_wrap=True)
+        console.print(
+            Text(f"{words.summary(run.info.name, status, most=0)} ({shown_path(run.path)})", style="dim"),
+            soft_wrap=True,
+        )
         if metrics := words.ordered(status.metrics, status.headline):
             console.print(metric_table(metrics))
     label = "Executed notebook" if outcome.state == "finished" else "Notebook as far as it got"

@@ -75,7 +75,9 @@ def root(
 def lab(
     folder: Annotated[Path, typer.Argument(help="The folder to work in.", show_default="this one")] = Path(),
     open_: Annotated[Path | None, typer.Option("--open", help="A file in FOLDER to open.")] = None,
-    port: Annotated[int | None, typer.Option(min=1, max=65535, help="Port; default: the first free one from 8888 on.")] = None,
+    port: Annotated[
+        int | None, typer.Option(min=1, max=65535, help="Port; default: the first free one from 8888 on.")
+    ] = None,
     browser: Annotated[bool, typer.Option("--browser/--no-browser", help="Open it in the browser.")] = True,
 ) -> None:
     """Open JupyterLab in a folder; it listens on this machine only."""
@@ -92,7 +94,9 @@ def run(
         typer.Option(help="Where the executed notebook goes; default: NAME.executed.ipynb beside the notebook."),
     ] = None,
     timeout: Annotated[float | None, typer.Option(min=0.1, help="Stop after this many seconds.")] = None,
-    kernel: Annotated[str | None, typer.Option(help="Kernel to use instead of the one that the notebook names.")] = None,
+    kernel: Annotated[
+        str | None, typer.Option(help="Kernel to use instead of the one that the notebook names.")
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
     """Run a notebook or a script here, show how its training goes, and end with its numbers."""
@@ -142,7 +146,10 @@ def doctor(
 
 
 def _names() -> list[str]:
-    return [*(command.name or command.callback.__name__ for command in app.registered_commands if command.callback), "runs"]
+    return [
+        *(command.name or command.callback.__name__ for command in app.registered_commands if command.callback),
+        "runs",
+    ]
 
 
 def exit_status(error: StudioError) -> int:

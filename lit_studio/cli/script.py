@@ -60,7 +60,10 @@ def run_script(path: Path, timeout: float | None, as_json: bool) -> int:
             terminal.fail(f"Time was up after {words.duration(timeout or 0)}.")
         console = terminal.data()
         for run, status in runs:
-            console.print(Text(f"{words.summary(run.info.name, status, most=0)} ({shown_path(run.path)})", style="dim"), soft_wrap=True)
+            console.print(
+                Text(f"{words.summary(run.info.name, status, most=0)} ({shown_path(run.path)})", style="dim"),
+                soft_wrap=True,
+            )
             if metrics := words.ordered(status.metrics, status.headline):
                 console.print(metric_table(metrics))
     return {"finished": 0, "interrupted": _INTERRUPTED}.get(state, 1)

@@ -58,7 +58,13 @@ def fail(what: str, advice: str = "") -> None:
 
 def table(columns: Sequence[str], rows: Sequence[Sequence[str | Text]]) -> Table:
     """A plain table without rules; columns whose name begins with ``>`` are set to the right."""
-    drawn = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), show_header=any(column.strip(">") for column in columns), header_style=PERSON_HINT)
+    drawn = Table(
+        box=None,
+        pad_edge=False,
+        padding=(0, 2, 0, 0),
+        show_header=any(column.strip(">") for column in columns),
+        header_style=PERSON_HINT,
+    )
     for number, column in enumerate(columns):
         last = number == len(columns) - 1
         drawn.add_column(

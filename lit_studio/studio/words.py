@@ -14,7 +14,13 @@ _HIGHER = re.compile(r"acc|auc|auroc|f1|iou|dice|precision|recall|score|r2|map\b
 _LOWER = re.compile(r"loss|err|perplexity|ppl|mse|mae|mape|wer|cer|bpb|nll")
 _ACCURACY = re.compile(r"(^|[_/.-])acc(uracy)?($|[_/.-])")
 _SIDES = ("test", "val", "valid", "validation", "train")
-_DOING = {"train": "training", "sanity_check": "training", "validate": "validation", "test": "test", "predict": "prediction"}
+_DOING = {
+    "train": "training",
+    "sanity_check": "training",
+    "validate": "validation",
+    "test": "test",
+    "predict": "prediction",
+}
 
 
 def goal(name: str) -> str | None:

@@ -25,7 +25,8 @@ INKS = (*PAPER_INKS, *CURVE_INKS)
 DASHES: tuple[tuple[float, ...], ...] = ((), (7, 4), (2, 3), (9, 3, 2, 3), (14, 4), (4, 2))
 LINE = 1.6
 LEGEND_ROW = 17
-SHORT_NAME = 34
+MARKED = 40
+"""Up to so many points of a curve are marked by dots."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,16 +65,16 @@ def ticks(low: float, high: float, about: int) -> tuple[list[float], float]:
 
 
 def tick_label(value: float, step: float) -> str:
-    """``value`` with the decimals that ``step`` calls for; thousands as ``12k``, very small steps as ``2e-4``."""
+    """``value`` with the decimals that ``step`` calls for; large steps as ``12k``, very small steps as ``2e-4``."""
     if abs(value) < step * 1e-6:
         return "0"
     if step < 1e-4 or abs(value) >= 1e9:
         mantissa, _, exponent = f"{value:.1e}".partition("e")
         return f"{mantissa.removesuffix('.0')}e{int(exponent)}"
-    for size, letter in ((1e6, "M"), (1e3, "k")):
-        if step >= size / 2 or abs(value) >= 10 * size:
+    for size, letter, from_step in ((1e6, "M", 1e5), (1e3, "k", 1e3)):
+        if step >= from_step:
             return f"{value / size:.{_decimals(step / size)}f}{letter}"
-    return f"{value:.{_decimals(step)}f}"
+    return f"{value:,.{_decimals(step)}f}"
 
 
 def _decimals(step: float) -> int:
@@ -81,7 +82,9 @@ def _decimals(step: float) -> int:
     return places + (abs(step * 10**places - round(step * 10**places)) > 1e-6)
 
 
-def draw_panel(canvas: Canvas, box: tuple[float, float, float, float], panel: Panel, x_range: tuple[float, float]) -> None:
+def draw_panel(
+    canvas: Canvas, box: tuple[float, float, float, float], panel: Panel, x_range: tuple[float, float]
+) -> None:
     """Draw ``panel`` into ``box`` (left, top, width, height in logical pixels) over the common ``x_range``."""
     left, top, width, height = box
     low, high = _value_range(panel.curves)
@@ -111,7 +114,9 @@ def _value_range(curves: Sequence[Curve]) -> tuple[float, float]:
     return low - pad, high + pad
 
 
-def _x_axis(canvas: Canvas, plot: tuple[float, float, float, float], bottom: float, x_range: tuple[float, float]) -> None:
+def _x_axis(
+    canvas: Canvas, plot: tuple[float, float, float, float], bottom: float, x_range: tuple[float, float]
+) -> None:
     left, _, width, _ = plot
     word = canvas.measure("step", 0.9)
     canvas.text(left + width, bottom + 7, "step", FAINT, size=0.9, weight=1.0, align="right")
@@ -163,8 +168,7 @@ def _curve(
     for piece in pieces:
         if len(piece):
             _piece(canvas, x[piece], y[piece], ink, DASHES[number % len(DASHES)])
-    few = int(finite.sum()) <= max(1, width / (8 * canvas.scale))
-    if few:
+    if int(finite.sum()) <= MARKED:
         for px, py in zip(x[finite].tolist(), y[finite].tolist(), strict=True):
             canvas.disc(px / canvas.scale, py / canvas.scale, 2.2, ink)
 

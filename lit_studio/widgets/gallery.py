@@ -111,7 +111,9 @@ def _as_tiles(images: Any) -> Pixels:
     elif array.ndim == 3:
         real = real[..., None]
     if real.ndim != 4 or real.shape[3] not in (1, 3) or 0 in real.shape[1:]:
-        raise InvalidValueError("This is no stack of images", value=array.shape, valid="(N, H, W), (N, 1 or 3, H, W) or (N, H, W, 3)")
+        raise InvalidValueError(
+            "This is no stack of images", value=array.shape, valid="(N, H, W), (N, 1 or 3, H, W) or (N, H, W, 3)"
+        )
     if len(real) > MOST:
         raise InvalidValueError("These are too many images for one picture", value=len(real), valid=f"at most {MOST}")
     if array.dtype != np.uint8 and real.size:

@@ -6,6 +6,7 @@ It must not know what is written or where: it turns a text into a small array of
 from __future__ import annotations
 
 import functools
+import itertools
 import math
 import unicodedata
 from dataclasses import dataclass
@@ -40,7 +41,7 @@ def _font() -> dict[str, Glyph]:
         name, width, *strokes = line.split(None, 2)
         character = chr(int(name[2:], 16)) if len(name) > 1 else name
         chains = [_chain(stroke) for stroke in strokes[0].split(" ; ")] if strokes else []
-        segments = [(*a, *b) for chain in chains for a, b in zip(chain, chain[1:], strict=False)]
+        segments = [(*a, *b) for chain in chains for a, b in itertools.pairwise(chain)]
         glyphs[character] = Glyph(float(width), np.array(segments, np.float64).reshape(-1, 4))
     return glyphs
 
@@ -54,8 +55,8 @@ def _chain(stroke: str) -> list[tuple[float, float]]:
             continue
         cx, cy, rx, ry, start, stop = numbers
         n = max(2, math.ceil(abs(stop - start) / _ARC_STEP) + 1)
-        for angle in np.radians(np.linspace(start, stop, n)).tolist():
-            points.append((cx + rx * math.cos(angle), cy + ry * math.sin(angle)))
+        angles = np.radians(np.linspace(start, stop, n)).tolist()
+        points += [(cx + rx * math.cos(angle), cy + ry * math.sin(angle)) for angle in angles]
     return points
 
 

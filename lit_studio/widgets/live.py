@@ -57,12 +57,12 @@ class DashboardWidget(anywidget.AnyWidget):
         self._conversation = Conversation(run, static_file("view.js"))
         super().__init__(_esm=script, **run_reference(run, view))
         _answer_on_the_asking_shell(self.comm)
-        self.on_msg(self._receive)
+        self.on_msg(self._receive)  # type: ignore[no-untyped-call]
 
     def _receive(self, _widget: Any, message: Any, _buffers: Any) -> None:
         answer = self._conversation.answer(message)
         if answer is not None:
-            self.send(*answer)
+            self.send(*answer)  # type: ignore[no-untyped-call]
 
 
 def _answer_on_the_asking_shell(comm: Any) -> None:

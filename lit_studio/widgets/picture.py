@@ -69,7 +69,11 @@ def _curve(name: str, steps: np.ndarray, values: np.ndarray) -> Curve:
     goal, finite = words.goal(name), np.isfinite(values)
     best = ""
     if goal and finite.sum() > 1:
-        at = int(np.argmax(np.where(finite, values, -np.inf)) if goal == "max" else np.argmin(np.where(finite, values, np.inf)))
+        at = int(
+            np.argmax(np.where(finite, values, -np.inf))
+            if goal == "max"
+            else np.argmin(np.where(finite, values, np.inf))
+        )
         best = f"best {words.metric(name, float(values[at]))} @ {int(steps[at]):,}"
     return Curve(name, steps, values, words.metric(name, finite_or_text(float(values[-1]))), best)
 

@@ -46,7 +46,8 @@ def test_help_is_quick_and_loads_no_torch():
         "from lit_studio.cli import main\n"
         "try: main(['--help'])\n"
         "except SystemExit: pass\n"
-        "print('LOADED', [m for m in ('torch', 'numpy', 'nbclient', 'jupyter_client', 'anywidget') if m in sys.modules])"
+        "heavy = ('torch', 'numpy', 'nbclient', 'jupyter_client', 'anywidget')\n"
+        "print('LOADED', [name for name in heavy if name in sys.modules])"
     )
     told = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
     assert told.splitlines()[-1] == "LOADED []"
@@ -214,7 +215,9 @@ def test_doctor_names_everything_and_what_mends_it(call):
     status, out, _ = call("doctor", "--json")
     report = json.loads(out)
     found = {check["name"]: check for check in report["checks"]}
-    assert {"python", "torch", "device", "jupyterlab", "labextension", "server extension", "node", "disk here"} <= set(found)
+    assert {"python", "torch", "device", "jupyterlab", "labextension", "server extension", "node", "disk here"} <= set(
+        found
+    )
     assert found["torch"]["state"] == "ok"
     assert report["ok"] == (status == 0) == all(check["state"] != "failed" for check in report["checks"])
     assert all(bool(check["fix"]) == (check["state"] == "failed") for check in report["checks"])

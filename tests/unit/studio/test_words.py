@@ -11,8 +11,18 @@ from lit_studio.studio.choice import choose_run
 
 
 def test_accuracies_come_first_and_tests_before_training():
-    metrics = dict.fromkeys(["lr", "train_loss", "val_loss", "val_acc", "test_loss", "test_acc", "val_f1", "epoch"], 0.5)
-    assert list(words.ordered(metrics)) == ["test_acc", "val_acc", "val_f1", "test_loss", "val_loss", "train_loss", "lr"]
+    metrics = dict.fromkeys(
+        ["lr", "train_loss", "val_loss", "val_acc", "test_loss", "test_acc", "val_f1", "epoch"], 0.5
+    )
+    assert list(words.ordered(metrics)) == [
+        "test_acc",
+        "val_acc",
+        "val_f1",
+        "test_loss",
+        "val_loss",
+        "train_loss",
+        "lr",
+    ]
 
 
 def test_headlines_come_before_their_equals():
@@ -45,7 +55,15 @@ def test_values(name, value, text):
 
 @pytest.mark.parametrize(
     ("seconds", "text"),
-    [(0, "0 ms"), (0.0304, "30 ms"), (1.26, "1.3 s"), (9.96, "10 s"), (59.6, "1 min 00 s"), (200, "3 min 20 s"), (7500, "2 h 05 min")],
+    [
+        (0, "0 ms"),
+        (0.0304, "30 ms"),
+        (1.26, "1.3 s"),
+        (9.96, "10 s"),
+        (59.6, "1 min 00 s"),
+        (200, "3 min 20 s"),
+        (7500, "2 h 05 min"),
+    ],
 )
 def test_durations(seconds, text):
     assert words.duration(seconds) == text
@@ -59,7 +77,8 @@ RUNNING = RunStatus(
 
 def test_progress_is_one_line():
     assert words.progress("version_0", RUNNING) == (
-        "version_0: training running · epoch 4 of 20 · step 140 of 900 · 45.3/s · 12 s left · val_acc 90.0 % · train_loss 0.25"
+        "version_0: training running · epoch 4 of 20 · step 140 of 900 · 45.3/s · 12 s left"
+        " · val_acc 90.0 % · train_loss 0.25"
     )
 
 
@@ -76,7 +95,10 @@ def test_progress_of_an_unbounded_run_and_of_a_test():
     [
         ({"state": "finished", "epoch": 20, "step": 900}, "r: training finished, 20 epochs, 900 steps in 31 s"),
         ({"state": "stopped"}, "r: training stopped, epoch 4 of 20, 140 steps in 31 s"),
-        ({"state": "finished", "max_epochs": 1, "epoch": 1, "step": 1}, "r: training finished, 1 epoch, 1 step in 31 s"),
+        (
+            {"state": "finished", "max_epochs": 1, "epoch": 1, "step": 1},
+            "r: training finished, 1 epoch, 1 step in 31 s",
+        ),
         ({"state": "finished", "stage": "test", "batch": 2}, "r: test finished, 2 batches in 31 s"),
         ({"state": "finished", "stage": "predict", "batch": 0}, "r: prediction finished in 31 s"),
         ({"state": "lost"}, "r: training lost: its process is gone, epoch 4 of 20, 140 steps in 31 s"),

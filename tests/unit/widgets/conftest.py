@@ -1,4 +1,4 @@
-"""Runs to show, written through the recorder that a real Trainer uses, and a kernel's shell that notes what is shown."""
+"""Runs to show, written through the recorder that a real Trainer uses, and a shell that notes what is shown."""
 
 from __future__ import annotations
 
@@ -68,10 +68,7 @@ class Shell:
     @property
     def outputs(self):
         """What a notebook's file would hold: the last data of each display, in the order of their first."""
-        found = {}
-        for data, _, display_id, _ in self.display_pub.messages:
-            found[display_id] = data
-        return list(found.values())
+        return list({display_id: data for data, _, display_id, _ in self.display_pub.messages}.values())
 
 
 @pytest.fixture

@@ -50,6 +50,7 @@ def test_what_the_font_lacks_becomes_its_plain_letter_or_a_box():
     [
         (0, 1, ["0", "0.2", "0.4", "0.6", "0.8", "1.0"]),
         (0.98, 1.0, ["0.980", "0.985", "0.990", "0.995", "1.000"]),
+        (0, 1_850, ["0", "500", "1,000", "1,500"]),
         (0, 20_000, ["0", "5k", "10k", "15k", "20k"]),
         (-3e-7, 3e-7, ["-2e-7", "0", "2e-7"]),
         (0, 2.3, ["0", "0.5", "1.0", "1.5", "2.0"]),
@@ -59,7 +60,7 @@ def test_what_the_font_lacks_becomes_its_plain_letter_or_a_box():
 def test_ticks_are_round_and_their_labels_differ(low, high, labels):
     marks, step = ticks(low, high, 5)
     found = [tick_label(mark, step) for mark in marks]
-    assert found == labels or len(set(found)) == len(found) >= 3, found
+    assert found == labels
     assert all(low - step * 1e-6 <= mark <= high + step * 1e-6 for mark in marks)
 
 

@@ -60,7 +60,9 @@ def test_a_command_lands_in_the_inbox(training, built):
     assert (first.name, first.arguments, second.name) == ("set_lr", {"value": 0.5}, "pause")
 
 
-@pytest.mark.parametrize(("name", "arguments"), [("explode", {}), (None, {}), ("set_lr", {"value": -1}), ("set_lr", [1])])
+@pytest.mark.parametrize(
+    ("name", "arguments"), [("explode", {}), (None, {}), ("set_lr", {"value": -1}), ("set_lr", [1])]
+)
 def test_a_bad_command_is_refused(talk, name, arguments):
     message, _ = talk.answer({"t": "command", "seq": 1, "name": name, "arguments": arguments})
     assert message["t"] == "error"
