@@ -15,6 +15,7 @@ from torch import Tensor
 
 from lit_studio.base.errors import MisconfigurationException
 
+_SEQUENCES = (list, tuple)
 _BLOCKING = ("cpu", "mps")  # where a copy that does not wait could be read before it is complete
 
 
@@ -73,6 +74,8 @@ def _map_movable(data: Any, to: Callable[[Any], Any], device: torch.device) -> A
 
 def count_samples(batch: Any) -> int:
     """The number of samples in ``batch``: the first tensor's first dimension; 1 if there is none to be found."""
+    if type(batch) in _SEQUENCES and batch and type(batch[0]) is Tensor and batch[0].ndim:
+        return batch[0].shape[0]  # what nearly every batch is
     while True:
         if isinstance(batch, Tensor):
             return batch.shape[0] if batch.ndim else 1

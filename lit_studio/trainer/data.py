@@ -238,6 +238,12 @@ def length(loader: Any) -> float:
         return float("inf")
 
 
+def fixed_batch_size(loader: Any) -> int | None:
+    """The size of all of ``loader``'s batches but the last; None where they must be counted one by one."""
+    usual = isinstance(loader, DataLoader) and type(loader.batch_sampler) is BatchSampler
+    return loader.batch_size if usual else None
+
+
 def count_batches(loader: Any, limit: float, word: str) -> int | float:
     """How many batches to take of ``loader``.
 

@@ -46,6 +46,11 @@ def _faces() -> tuple[type, ...]:
     return (LightningModule, LightningDataModule, Callback, ModelHooks, DataHooks, CheckpointHooks)
 
 
+def _is_idle(callback: Any, name: str) -> bool:
+    ask = getattr(callback, "_is_idle_in", None)  # a callback need not derive from ours
+    return ask is not None and ask(name)
+
+
 class Hook:
     """One hook with everybody who overrides it; calling it calls them in order.
 
@@ -59,7 +64,7 @@ class Hook:
         self.name = name
         self._trainer, self._module = trainer, module
         late = name == "on_train_epoch_end"  # those that monitor a metric must see what the module logs here
-        found = [callback for callback in callbacks if overrides(callback, name)]
+        found = [callback for callback in callbacks if overrides(callback, name) and not _is_idle(callback, name)]
         self._before = tuple(_method(trainer, c, name) for c in found if not (late and _monitors(c)))
         self._after = tuple(_method(trainer, c, name) for c in found if late and _monitors(c))
         self._own = _method(trainer, module, name) if overrides(module, name) else None

@@ -32,7 +32,7 @@ from torch.optim import Optimizer
 from lit_studio.base.errors import InvalidValueError, MisconfigurationException
 from lit_studio.base.events import EpochEnded
 from lit_studio.trainer.combined_loader import CombinedLoader
-from lit_studio.trainer.data import Loaders, LookAhead, training_loaders
+from lit_studio.trainer.data import Loaders, LookAhead, fixed_batch_size, training_loaders
 from lit_studio.trainer.optimization import LRSchedulerConfig, Optimization
 from lit_studio.trainer.state import Position, RunningStage
 from lit_studio.trainer.step import Schedulers, TrainingStep
@@ -90,7 +90,7 @@ class FitLoop:
     @property
     def total_batch_idx(self) -> int:
         """Batches begun in the whole fit, less one."""
-        return self.position.total_begun - 1
+        return self.position.earlier_batches + self.position.batches_begun - 1
 
     @property
     def batch_idx(self) -> int:
@@ -302,9 +302,10 @@ class FitLoop:
         return self._iterate(ahead or iterator, ahead, total)
 
     def _iterate(self, batches: Iterator[Any], ahead: LookAhead | None, total: float) -> bool:
-        trainer, position, results = self._trainer, self.position, self._trainer.results
+        assert self.loaders is not None
+        trainer, position, loader = self._trainer, self.position, self.loaders.flat[0]
         observation, count, clock = trainer.observation, trainer.count_samples, time.monotonic
-        combined = self.loaders is not None and isinstance(self.loaders.flat[0], CombinedLoader)
+        combined, size = isinstance(loader, CombinedLoader), fixed_batch_size(loader)
         fetch, mark = self._fetch, clock()
         while position.batches_begun < total:
             try:
@@ -324,15 +325,14 @@ class FitLoop:
             position.is_last_batch = ahead.is_last if ahead is not None else batch_idx + 1 == total
             if self._transfer is not None:
                 batch = self._transfer(batch, 0)
-            results.batch = batch
             position.batches_begun += 1
-            position.total_begun += 1
-            if self._on_batch_start is not None and self._on_batch_start(batch, batch_idx) == -1:
-                position.batches_done += 1
-                position.total_done += 1
-                return False
+            if self._on_batch_start is not None:
+                trainer.results.batch = batch
+                if self._on_batch_start(batch, batch_idx) == -1:
+                    position.batches_done += 1
+                    return False
             ended = self._run_batch(batch, batch_idx, position.is_last_batch)
-            self.samples += count(batch)
+            self.samples += count(batch) if size is None or position.is_last_batch else size
             if ended:
                 return position.is_last_batch
             mark = clock()
@@ -346,16 +346,15 @@ class FitLoop:
         if not self._step.automatic:
             stepping = True
         self._step.run(batch, batch_idx, accumulate, stepping)
-        if stepping:
-            position.settled = position.stepped + 1
-            if self._schedulers.by_step:
-                self._schedulers.step(self._schedulers.by_step)
+        if accumulate != 1:
+            position.settled = position.stepped + stepping
+        if stepping and self._schedulers.by_step:
+            self._schedulers.step(self._schedulers.by_step)
         if last and self._schedulers.by_epoch:
             self._schedulers.step(self._schedulers.by_epoch)
         if self._on_batch_end is not None:
             self._on_batch_end(self._step.take_outputs(), batch, batch_idx)
         position.batches_done += 1
-        position.total_done += 1
         if self._validates and self._validation_is_due(last):
             self._validate(stepping)
         if stepping:
@@ -378,7 +377,7 @@ class FitLoop:
             return time.monotonic() - self._last_validation >= seconds
         if self.val_check_batch == INFINITE:
             return last
-        done = self.position.total_begun if every is None else self.position.batches_begun
+        done = self.position.batches_begun + (self.position.earlier_batches if every is None else 0)
         return done % self.val_check_batch == 0
 
     def _validate(self, stepped: bool) -> None:

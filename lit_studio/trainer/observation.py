@@ -12,6 +12,7 @@ import math
 import shutil
 import time
 import warnings
+from collections.abc import Iterable
 from operator import itemgetter
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -213,9 +214,11 @@ class Observation:
             if not (series.logger and series.on_step):
                 continue
             training = series.stage == "train"
-            for step, value in zip(steps, values, strict=True):
-                if not training or (every and (step + 1) % every == 0):
-                    rows.setdefault((step, training), {})[series.step_name] = value
+            pairs: Iterable[tuple[int, float]] = zip(steps, values, strict=True)
+            if training and every != 1:
+                pairs = ((step, value) for step, value in pairs if every and (step + 1) % every == 0)
+            for step, value in pairs:
+                rows.setdefault((step, training), {})[series.step_name] = value
         for (step, training), row in sorted(rows.items(), key=itemgetter(0)):
             if training and step >= settled:  # the last micro-batch's values are still to come
                 self._unsettled[step, training] = row

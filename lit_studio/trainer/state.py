@@ -79,6 +79,9 @@ class TrainerState:
         return self.status.stopped
 
 
+ALL = 1 << 62
+
+
 @dataclass(slots=True)
 class Position:
     """Where a fit stands. "Begun" and "done" differ only while something is under way.
@@ -88,11 +91,12 @@ class Position:
         epochs_begun: one more than ``epoch`` while an epoch is under way.
         epoch_processed: its batches and validations are through and its end hooks run.
         batches_begun, batches_done: of the current epoch.
-        total_begun, total_done: of the whole fit.
+        earlier_batches: of all epochs before the current one.
         is_last_batch: whether the batch is the epoch's last.
         stepped: batches after which the optimizers stepped, less one inside a step's own hooks: the step at which
             a value is logged.
-        settled: steps whose last micro-batch is through, so that loggers can be given their values.
+        settled: under accumulation, steps whose last micro-batch is through, so that loggers can be given their
+            values.
         optimizer_steps: optimizer steps; this is ``global_step``.
         scheduler_steps: scheduler updates.
         epoch_optimizer_steps, epoch_scheduler_steps: their values when the epoch began.
@@ -103,11 +107,10 @@ class Position:
     epoch_processed: bool = False
     batches_begun: int = 0
     batches_done: int = 0
-    total_begun: int = 0
-    total_done: int = 0
+    earlier_batches: int = 0
     is_last_batch: bool = False
     stepped: int = 0
-    settled: int = 0
+    settled: int = ALL
     optimizer_steps: int = 0
     scheduler_steps: int = 0
     epoch_optimizer_steps: int = 0
@@ -120,7 +123,9 @@ class Position:
             automatic: whether the loop steps the optimizers; the steps are kept in another place if not.
         """
         epochs = _counts(self.epochs_begun, self.epoch + self.epoch_processed, self.epoch)
-        total = _counts(self.total_begun, self.total_begun, self.total_done)
+        before = self.earlier_batches
+        begun = before + self.batches_begun
+        total = _counts(begun, begun, before + self.batches_done)
         current = _counts(self.batches_begun, self.batches_begun, self.batches_done)
         steps = (self.optimizer_steps, self.optimizer_steps - self.epoch_optimizer_steps)
         schedulers = (self.scheduler_steps, self.scheduler_steps - self.epoch_scheduler_steps)
@@ -162,10 +167,8 @@ class Position:
             epoch_processed=epochs.get("processed", done) > done,
             batches_begun=begun,
             batches_done=begun,
-            total_begun=total.get("processed", begun),
-            total_done=total.get("processed", begun),
+            earlier_batches=total.get("processed", begun) - begun,
             is_last_batch=bool(batches.get("is_last_batch", False)),
-            settled=step,
             stepped=_stepped(fit, step, inside=begun > 0 and epochs.get("processed", done) == done),
             optimizer_steps=step,
             scheduler_steps=fit.get("epoch_loop.scheduler_progress", {}).get("total", {}).get("completed", 0),
@@ -185,6 +188,7 @@ class Position:
     def begin_epoch(self) -> None:
         """Note that the next epoch is under way."""
         self.epochs_begun = self.epoch + 1
+        self.earlier_batches += self.batches_begun
         self.batches_begun = self.batches_done = 0
         self.is_last_batch = False
         self.epoch_optimizer_steps, self.epoch_scheduler_steps = self.optimizer_steps, self.scheduler_steps

@@ -51,9 +51,12 @@ class TrainingStep:
         optimizers = optimization.optimizers
         self._optimizer = optimizers[0] if optimizers and self.automatic else None
         self._plain = self._optimizer is not None and not self._own_step and steps_plainly(self._optimizer)
+        hooked = (self._on_zero_grad, self._on_backward, self._on_after_backward, self._on_step, self._backward)
+        special = self._own_zero_grad or self._precision.active or self._blocks or self._scaler is not None
+        usual = self._plain and not special and all(hook is None for hook in hooked)
+        self._usual = self._optimizer if usual else None
         self._clip_val, self._clip_algorithm = trainer.gradient_clip_val, trainer.gradient_clip_algorithm
         self._clips = self.automatic and (self._own_clipping or bool(self._clip_val))
-        self._batch: Any = None
         self._batch_idx, self._divisor, self._first = 0, 1, True
         self._outputs: Any = None
         self._warned = False
@@ -67,10 +70,27 @@ class TrainingStep:
             accumulate: micro-batches of one optimizer step.
             stepping: whether this is the last of them.
         """
-        if not self.automatic or self.forward_only:
+        results, optimizer = self._results, self._usual
+        results.batch = batch
+        if optimizer is not None and accumulate == 1 and not self.forward_only:
+            # The general step below, without what nobody asked for: it is this that runs most of the time.
+            results.scope = self._scope
+            output = self._outputs = self._step(batch, batch_idx) if self._takes_index else self._step(batch)
+            loss = self._take_loss(output)
+            optimizer.zero_grad()
+            if loss is not None:
+                loss.backward()  # type: ignore[no-untyped-call]
+            if self._clips:
+                self._before_step(optimizer)
+            optimizer.step()
+            self._position.optimizer_steps += 1
+        elif self.automatic and not self.forward_only:
+            self._run_automatic(batch_idx, accumulate, stepping)
+        else:
             self._outputs = self._forward(batch, batch_idx)
-            return
-        self._batch, self._batch_idx = batch, batch_idx
+
+    def _run_automatic(self, batch_idx: int, accumulate: int, stepping: bool) -> None:
+        self._batch_idx = batch_idx
         self._divisor, self._first = accumulate, accumulate == 1 or batch_idx % accumulate == 0
         optimizer = self._optimizer
         if not stepping or optimizer is None:
@@ -102,7 +122,7 @@ class TrainingStep:
 
     def _forward_backward(self) -> Tensor | None:
         """``training_step``, zero the gradients, backward; also the closure that some optimizers call again."""
-        self._outputs = self._forward(self._batch, self._batch_idx)
+        self._outputs = self._forward(self._results.batch, self._batch_idx)
         loss = self._take_loss(self._outputs)
         optimizer = self._optimizer
         if optimizer is None:
@@ -187,7 +207,8 @@ class TrainingStep:
 
     def _step_plainly(self, optimizer: Optimizer, skip: bool) -> None:
         if self._scaler is None:
-            self._before_step(optimizer)
+            if self._on_step is not None or self._clips:
+                self._before_step(optimizer)
             optimizer.step()
         elif not skip:  # without a loss there are no gradients that the scaler could look at
             self._precision.unscale(optimizer)

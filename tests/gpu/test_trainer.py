@@ -28,9 +28,8 @@ class Watched(Regression):
 @pytest.mark.parametrize("precision", ["32-true", "bf16-mixed"])
 def test_no_step_waits_for_the_device(precision):
     fit = L.Trainer(accelerator="cuda", devices=1, max_epochs=1, precision=precision, gradient_clip_val=1.0, **OFF)
-    batches = [(x.pin_memory(), y.pin_memory()) for x, y in loader(samples=40)]
     try:
-        fit.fit(Watched(), batches)
+        fit.fit(Watched(), loader(samples=40, pin_memory=True))
     finally:
         torch.cuda.set_sync_debug_mode("default")
     assert fit.global_step == 20

@@ -49,7 +49,7 @@ class ExperimentWriter:
 
     def log_metrics(self, metrics_dict: Mapping[str, Any], step: int | None = None) -> None:
         """Add a row; without a ``step`` it gets the number of the rows before it."""
-        row = {name: number(value) for name, value in metrics_dict.items()}
+        row = {name: value if type(value) is float else number(value) for name, value in metrics_dict.items()}
         row["step"] = self._rows if step is None else step
         self._rows += 1
         self.metrics.append(row)
@@ -71,7 +71,8 @@ class ExperimentWriter:
 
     def _append(self) -> None:
         with Path(self.metrics_file_path).open("a", newline="", encoding="utf-8") as file:
-            csv.DictWriter(file, self._columns, restval="").writerows(self.metrics)
+            # A DictWriter would look for unknown columns in every row; here there are none.
+            csv.writer(file).writerows([row.get(name, "") for name in self._columns] for row in self.metrics)
 
     def _write_anew(self, columns: list[str]) -> None:
         path = Path(self.metrics_file_path)
@@ -184,7 +185,8 @@ class CSVLogger(Logger):
     def log_metrics(self, metrics: Mapping[str, Any], step: int | None = None) -> None:
         """Add a row of ``metrics``."""
         experiment = self._experiment or self.experiment
-        experiment.log_metrics(with_prefix(metrics, self._prefix, self.LOGGER_JOIN_CHAR), step)
+        row = with_prefix(metrics, self._prefix, self.LOGGER_JOIN_CHAR) if self._prefix else metrics
+        experiment.log_metrics(row, step)
         if step is not None and (step + 1) // self._flush_every != self._flushed:
             self._flushed = (step + 1) // self._flush_every
             self.experiment.save()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import signal
 import subprocess
 import sys
@@ -35,40 +34,49 @@ print("went on", flush=True)
 """
 
 
-def script(tmp_path):
-    """The script above as a process that has made its first steps."""
-    process = subprocess.Popen(
-        [sys.executable, "-c", SCRIPT, str(tmp_path)],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        cwd=Path(__file__).parents[3],  # where the script finds the tests' modules
-        env={**os.environ, "OMP_NUM_THREADS": "1"},
-    )
+@pytest.fixture(scope="module")
+def scripts(tmp_path_factory):
+    """Two processes of the script above, each training in a folder of its own."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("LIT_STUDIO_HOME", str(tmp_path_factory.mktemp("home")))
+        patch.setenv("OMP_NUM_THREADS", "1")
+        folders = [tmp_path_factory.mktemp("run") for _ in range(2)]
+        where = Path(__file__).parents[3]  # where the script finds the tests' modules
+        pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True, "cwd": where}
+        processes = [subprocess.Popen([sys.executable, "-c", SCRIPT, str(folder)], **pipes) for folder in folders]
+    yield list(zip(processes, folders, strict=True))
+    for process in processes:
+        process.kill()
+        process.communicate()
+
+
+def running(process):
+    """Wait until it has made its first steps."""
     assert process.stdout.readline() == "running\n", process.stderr.read()
-    return process
 
 
-def run_of(tmp_path):
-    return RunDirectory.open(tmp_path / "lightning_logs" / "version_0")
+def run_of(folder):
+    return RunDirectory.open(folder / "lightning_logs" / "version_0")
 
 
-def test_a_script_ends_with_status_one_after_everybody_was_told(tmp_path):
-    process = script(tmp_path)
+def test_a_script_ends_with_status_one_after_everybody_was_told(scripts):
+    process, folder = scripts[0]
+    running(process)
     process.send_signal(signal.SIGINT)
     printed, said = process.communicate(timeout=60)
     assert process.returncode == 1
     assert printed == "told KeyboardInterrupt\n"
     assert "Detected KeyboardInterrupt" in said
     assert "Traceback" not in said
-    status = run_of(tmp_path).status()
+    status = run_of(folder).status()
     assert (status.state, status.error) == ("interrupted", "")
     assert status.step >= 30
 
 
-def test_a_paused_script_can_be_interrupted(tmp_path):
-    process = script(tmp_path)
-    run = run_of(tmp_path)
+def test_a_paused_script_can_be_interrupted(scripts):
+    process, folder = scripts[1]
+    running(process)
+    run = run_of(folder)
     send_command(run.inbox, Command("pause"))
     end = time.monotonic() + 30
     while run.status().state != "paused":
