@@ -30,6 +30,10 @@ class Callback:
         """
         return type(self).__qualname__
 
+    def _is_idle_in(self, hook: str) -> bool:
+        """Whether ``hook`` would do nothing in all of this call, so that it need not be called; asked once."""
+        return False
+
     def _generate_state_key(self, **kwargs: Any) -> str:
         """A key made of the class's name and the arguments that tell instances apart."""
         return f"{type(self).__qualname__}{kwargs!r}"

@@ -208,6 +208,11 @@ class ModelCheckpoint(Checkpoint):
         self._validated = self._deferred = False
         self._last_step_saved = 0  # of an earlier fit with this callback
 
+    def _is_idle_in(self, hook: str) -> bool:
+        if hook != "on_train_batch_end" or type(self).on_train_batch_end is not ModelCheckpoint.on_train_batch_end:
+            return False
+        return self._every_n_train_steps < 1 and self._train_time_interval is None
+
     def on_train_batch_end(
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:

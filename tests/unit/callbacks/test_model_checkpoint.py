@@ -450,3 +450,19 @@ def test_arguments_that_make_no_sense(arguments):
 def test_an_interval_must_be_a_timedelta():
     with pytest.raises(InvalidTypeError, match="timedelta"):
         ModelCheckpoint(train_time_interval=5)
+
+
+def test_without_a_trigger_by_batch_no_step_calls_it():
+    import datetime
+
+    class Mine(ModelCheckpoint):
+        def on_train_batch_end(self, *args):
+            super().on_train_batch_end(*args)
+
+    hook = "on_train_batch_end"
+    assert ModelCheckpoint()._is_idle_in(hook)
+    assert ModelCheckpoint(every_n_epochs=2)._is_idle_in(hook)
+    assert not ModelCheckpoint(every_n_train_steps=3)._is_idle_in(hook)
+    assert not ModelCheckpoint(train_time_interval=datetime.timedelta(seconds=1))._is_idle_in(hook)
+    assert not Mine()._is_idle_in(hook)
+    assert not ModelCheckpoint()._is_idle_in("on_train_epoch_end")
