@@ -24,7 +24,7 @@ from lit_studio.trainer.datamodule import LightningDataModule
 from lit_studio.trainer.dispatch import Dispatcher, overrides
 from lit_studio.trainer.display import print_results
 from lit_studio.trainer.loggers import Logger
-from lit_studio.trainer.module import LightningModule, attach
+from lit_studio.trainer.module import LightningModule, attach, unwrap_compiled
 from lit_studio.trainer.state import RunningStage, TrainerFn, TrainerStatus
 
 if TYPE_CHECKING:
@@ -97,7 +97,7 @@ def _accept(trainer: Trainer, call: Call) -> LightningModule:
         if call.fn == TrainerFn.FITTING or trainer._module is None:
             raise InvalidTypeError(f"`Trainer.{call.fn}()` requires a `LightningModule`", value=model)
         model = trainer._module
-    model = getattr(model, "_orig_mod", model)  # torch.compile's wrapper around a module
+    model = unwrap_compiled(model)
     if not isinstance(model, LightningModule):
         raise InvalidTypeError("`model` must be a `LightningModule`", value=type(model).__name__)
     given = [loaders for loaders in (call.loaders, *call.more.values()) if loaders is not None]

@@ -5,6 +5,7 @@ It must not know how the loop works: it is called, and it calls the trainer's pu
 
 from __future__ import annotations
 
+import sys
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -18,6 +19,7 @@ from torch.optim import Optimizer
 
 from lit_studio.base.errors import InvalidStateError, MisconfigurationException
 from lit_studio.trainer.batches import map_tensors
+from lit_studio.trainer.dispatch import overrides
 from lit_studio.trainer.export import ExportMixin
 from lit_studio.trainer.hooks import CheckpointHooks, DataHooks, ModelHooks
 from lit_studio.trainer.hyperparameters import HyperparametersMixin
@@ -420,7 +422,8 @@ class LightningModule(ModelHooks, DataHooks, CheckpointHooks, ExportMixin, Hyper
 
     def __getstate__(self) -> dict[str, Any]:
         state = dict(self.__dict__)
-        for name in ("_trainer", "_results", "_fabric"):  # a copied or pickled module has no trainer
+        # A copied or pickled module has no trainer, and is compiled anew if it is compiled.
+        for name in ("_trainer", "_results", "_fabric", *state.get("_compiled", ()), "_compiled"):
             state.pop(name, None)
         return state
 
@@ -430,6 +433,21 @@ def attach(module: LightningModule, trainer: Trainer | None) -> None:
     for part in module.modules():
         if isinstance(part, LightningModule):
             part.__dict__.update(_trainer=trainer, _results=trainer.results if trainer is not None else None)
+
+
+def unwrap_compiled(model: Any) -> Any:
+    """The module in ``torch.compile``'s wrapper, with its steps and ``forward`` compiled; any other model as it is."""
+    if "torch._dynamo" not in sys.modules or not isinstance(model, torch._dynamo.OptimizedModule):
+        return model
+    module, compiled = model._orig_mod, model.dynamo_ctx
+    # What ``log`` keeps for later a traced graph can't keep.
+    untraced: Any = torch.compiler.disable
+    wrapped = {name: untraced(getattr(module, name)) for name in ("log", "log_dict")}
+    steps = ("forward", "training_step", "validation_step", "test_step", "predict_step")
+    wrapped |= {name: compiled(getattr(module, name)) for name in steps if overrides(module, name)}
+    if "_compiled" not in module.__dict__:
+        module.__dict__.update(wrapped, _compiled=tuple(wrapped))
+    return module
 
 
 def _undefined(name: str) -> MisconfigurationException:

@@ -197,6 +197,25 @@ def test_a_copy_leaves_the_trainer_behind():
     assert module.trainer is fit
 
 
+@pytest.mark.filterwarnings("ignore:The .grad attribute of a Tensor that is not a leaf")  # torch's own tracing
+def test_a_compiled_module_trains_compiled():
+    traced = []
+
+    def backend(graph, inputs):
+        traced.append(graph)
+        return graph.forward
+
+    module, fit = Regression(), trainer()
+    fit.fit(torch.compile(module, backend=backend), loader())
+    assert traced
+    assert fit.lightning_module is module
+    assert float(fit.callback_metrics["loss"]) >= 0
+    assert equal(weights(pickle.loads(pickle.dumps(module))), weights(module))
+    seen = len(traced)
+    fit.test(torch.compile(module, backend=backend), loader(), verbose=False)
+    assert len(traced) > seen
+
+
 def test_device_and_dtype_follow_the_weights():
     module = Regression()
     assert (module.device.type, module.dtype) == ("cpu", torch.float32)
