@@ -65,6 +65,7 @@ class Execution:
         self.cell = 0
         self.kernel_pid = 0
         self._stopped: State | None = None
+        self._cell_runs = False
         self._manager: Any = None
         self._tasks: set[asyncio.Future[Any]] = set()
 
@@ -83,7 +84,7 @@ class Execution:
         with tempfile.TemporaryDirectory(prefix="lit-studio-") as folder:
             errors = Path(folder) / "stderr"
             self._manager = AsyncKernelManager(kernel_name=self._kernel_name, **_transport(Path(folder)))
-            client = NotebookClient(
+            client = _Client(
                 self.notebook,
                 km=self._manager,
                 kernel_name=self._kernel_name,
@@ -92,6 +93,7 @@ class Execution:
                 # What the widgets knew costs tens of kilobytes and can't be shown without this very kernel.
                 store_widget_state=False,
             )
+            client.begun = self._begun
             error = ""
             with errors.open("wb") as stderr:
                 try:
@@ -128,7 +130,7 @@ class Execution:
                 if reply is not None:
                     self.notebook.metadata["language_info"] = reply["content"]["language_info"]
                 for index, cell in enumerate(self.notebook.cells):
-                    self.cell = index
+                    self.cell, self._cell_runs = index, False
                     if self._stopped is not None:
                         return
                     await client.async_execute_cell(cell, index, execution_count=client.code_cells_executed + 1)
@@ -148,9 +150,16 @@ class Execution:
             self._keep(self._manager.shutdown_kernel(now=True))
             return
         self._stopped = why
-        self._keep(self._manager.interrupt_kernel())
+        if self._cell_runs:
+            self._keep(self._manager.interrupt_kernel())
         if why != "interrupted":
             self._keep(self._end_later())
+
+    def _begun(self) -> None:
+        # An idle kernel takes no notice of an interrupt: one that came before the cell had begun is sent now.
+        self._cell_runs = True
+        if self._stopped is not None:
+            self._keep(self._manager.interrupt_kernel())
 
     async def _end_later(self) -> None:
         await asyncio.sleep(PATIENCE)
@@ -162,6 +171,17 @@ class Execution:
                 await work
 
         self._tasks.add(asyncio.ensure_future(quietly()))
+
+
+class _Client(NotebookClient):
+    """Tells when the kernel has really begun with a cell."""
+
+    begun: Callable[[], None]
+
+    def process_message(self, msg: dict[str, Any], cell: NotebookNode, cell_index: int) -> NotebookNode | None:
+        if msg["msg_type"] == "execute_input":
+            self.begun()
+        return super().process_message(msg, cell, cell_index)
 
 
 async def _repeat(watch: Callable[[], None]) -> None:
