@@ -38,6 +38,7 @@ class Outcome:
         state: ``finished``, ``failed`` (a cell raised an error, or the kernel died), or who stopped it.
         cell: index of the cell that failed or was stopped, None when finished.
         error: the failure in words, its traceback included, with the colours that IPython gave it.
+        started: when it began, seconds since the epoch.
         seconds: how long it took.
         kernel_pid: the kernel's process id, 0 if it never started.
     """
@@ -45,6 +46,7 @@ class Outcome:
     state: State
     cell: int | None
     error: str
+    started: float
     seconds: float
     kernel_pid: int
 
@@ -80,7 +82,7 @@ class Execution:
         return asyncio.run(self._run(watch))
 
     async def _run(self, watch: Callable[[], None]) -> Outcome:
-        began = time.monotonic()
+        started, began = time.time(), time.monotonic()
         with tempfile.TemporaryDirectory(prefix="lit-studio-") as folder:
             errors = Path(folder) / "stderr"
             self._manager = AsyncKernelManager(kernel_name=self._kernel_name, **_transport(Path(folder)))
@@ -104,7 +106,7 @@ class Execution:
                     error = _last_words(death, errors)
         state = self._stopped or ("failed" if error else "finished")
         cell = None if state == "finished" else self.cell
-        return Outcome(state, cell, error, time.monotonic() - began, self.kernel_pid)
+        return Outcome(state, cell, error, started, time.monotonic() - began, self.kernel_pid)
 
     async def _execute(self, client: NotebookClient, stderr: Any, watch: Callable[[], None]) -> None:
         environment = {**os.environ, "JPY_SESSION_NAME": str(self._path), "PYDEVD_DISABLE_FILE_VALIDATION": "1"}

@@ -19,7 +19,7 @@ from lit_studio.base.runs import RunDirectory, RunStatus
 from lit_studio.cli import terminal
 from lit_studio.cli.execution import Execution, Outcome
 from lit_studio.cli.progress import Follower, ProgressDisplay
-from lit_studio.cli.runs import describe, metric_table, shown_path
+from lit_studio.cli.runs import describe_result, show_result, shown_path
 from lit_studio.studio import words
 
 STATUS = {"finished": 0, "failed": 1, "timeout": 1, "interrupted": 130, "terminated": 143}
@@ -129,7 +129,7 @@ def _report(path: Path, target: Path, outcome: Outcome, runs: Runs) -> dict[str,
         "seconds": round(outcome.seconds, 3),
         "failed_cell": outcome.cell,
         "error": _COLOURS.sub("", outcome.error) or None,
-        "runs": [describe(run, status) for run, status in runs],
+        "runs": [describe_result(run, status, outcome.started) for run, status in runs],
     }
 
 
@@ -140,16 +140,10 @@ def _show(notebook: nbformat.NotebookNode, target: Path, outcome: Outcome, runs:
         terminal.fail(f"Time was up after {words.duration(timeout or 0)}, in {_cell_name(notebook, outcome.cell)}.")
     elif outcome.state != "finished":
         terminal.note(f"Stopped in {_cell_name(notebook, outcome.cell)}.")
-    console = terminal.data()
     for run, status in runs:
-        console.print(
-            Text(f"{words.summary(run.info.name, status, most=0)} ({shown_path(run.path)})", style="dim"),
-            soft_wrap=True,
-        )
-        if metrics := words.ordered(status.metrics, status.headline):
-            console.print(metric_table(metrics))
+        show_result(run, status, outcome.started)
     label = "Executed notebook" if outcome.state == "finished" else "Notebook as far as it got"
-    console.print(Text(f"{label}: {shown_path(target)}"), soft_wrap=True)
+    terminal.data().print(Text(f"{label}: {shown_path(target)}"), soft_wrap=True)
 
 
 def _cell_name(notebook: nbformat.NotebookNode, index: int | None) -> str:

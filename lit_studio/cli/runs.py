@@ -77,6 +77,30 @@ def metric_table(metrics: dict[str, float | str]) -> Any:
     return terminal.table(("", ">"), [(name, words.metric(name, value)) for name, value in metrics.items()])
 
 
+def show_result(run: RunDirectory, status: RunStatus, since: float) -> None:
+    """Print what became of ``run`` since ``since``, with the numbers of all its stages."""
+    told = f"{words.summary(run.info.name, status, most=0)} ({shown_path(run.path)})"
+    terminal.data().print(Text(told, style=terminal.PERSON_HINT), soft_wrap=True)
+    if metrics := final_metrics(run, status, since):
+        terminal.data().print(metric_table(metrics))
+
+
+def describe_result(run: RunDirectory, status: RunStatus, since: float) -> dict[str, Any]:
+    """What ``--json`` tells of a run that a program made: :func:`describe` and the numbers of all its stages."""
+    return {**describe(run, status), "metrics": final_metrics(run, status, since)}
+
+
+def final_metrics(run: RunDirectory, status: RunStatus, since: float) -> dict[str, float | str]:
+    """The numbers with which each stage of ``run`` (a fit, the test after it) has ended since ``since``."""
+    from lit_studio.tracking import RunReader
+
+    metrics: dict[str, float | str] = {}
+    for event in RunReader(run).events()[0]:
+        if event.get("event") == "RunEnded" and event["time"] >= since:
+            metrics.update(event["metrics"])
+    return words.ordered({**metrics, **status.metrics}, status.headline)
+
+
 def describe(run: RunDirectory, status: RunStatus) -> dict[str, Any]:
     """What ``--json`` tells of a run; the keys are stable."""
     return {

@@ -13,12 +13,10 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-from rich.text import Text
-
 from lit_studio.base.errors import InvalidValueError
 from lit_studio.cli import terminal
 from lit_studio.cli.progress import Follower
-from lit_studio.cli.runs import describe, metric_table, shown_path
+from lit_studio.cli.runs import describe_result, show_result
 from lit_studio.studio import words
 
 PATIENCE = 10.0
@@ -52,20 +50,14 @@ def run_script(path: Path, timeout: float | None, as_json: bool) -> int:
                 "state": state,
                 "exit_status": process.returncode,
                 "seconds": round(time.time() - began, 3),
-                "runs": [describe(run, status) for run, status in runs],
+                "runs": [describe_result(run, status, began) for run, status in runs],
             }
         )
     else:
         if state == "timeout":
             terminal.fail(f"Time was up after {words.duration(timeout or 0)}.")
-        console = terminal.data()
         for run, status in runs:
-            console.print(
-                Text(f"{words.summary(run.info.name, status, most=0)} ({shown_path(run.path)})", style="dim"),
-                soft_wrap=True,
-            )
-            if metrics := words.ordered(status.metrics, status.headline):
-                console.print(metric_table(metrics))
+            show_result(run, status, began)
     return {"finished": 0, "interrupted": _INTERRUPTED}.get(state, 1)
 
 
