@@ -30,13 +30,17 @@ def make_audible() -> None:
 
 
 class _Stderr(logging.StreamHandler[Any]):
-    """Writes to whatever ``sys.stderr`` is at that moment; a notebook or a test replaces it."""
+    """Writes to whatever ``sys.stderr`` is at that moment; a notebook or a test replaces it.
+
+    A notebook paints its stderr red, and a note is no error: there notes go to its stdout.
+    """
 
     def __init__(self) -> None:
         super().__init__(sys.stderr)
 
     def emit(self, record: logging.LogRecord) -> None:
-        self.stream = sys.stderr
+        in_notebook = type(sys.stderr).__module__.partition(".")[0] == "ipykernel"
+        self.stream = sys.stdout if in_notebook else sys.stderr
         super().emit(record)
 
 
