@@ -5,9 +5,10 @@ It must not know what any of them does, only its kind.
 
 from __future__ import annotations
 
+import contextlib
 import sys
 from collections.abc import Iterable, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from lit_studio.base.errors import InvalidStateError, InvalidTypeError, MisconfigurationException
 from lit_studio.base.settings import resolve
@@ -17,6 +18,9 @@ from lit_studio.trainer.callbacks.progress import ProgressBar, RichProgressBar
 from lit_studio.trainer.dispatch import overrides
 from lit_studio.trainer.loggers import CSVLogger, DummyLogger, Logger
 from lit_studio.trainer.plan import Plan
+
+if TYPE_CHECKING:
+    from lit_studio.trainer.module import LightningModule
 
 
 def resolve_loggers(logger: Any, plan: Plan) -> list[Any]:
@@ -126,3 +130,14 @@ def check_state_keys(callbacks: list[Callback]) -> None:
                 advice="Override the `state_key` property of one of them, or remove it.",
             )
         seen.add(one.state_key)
+
+
+def let_callbacks_log(callbacks: list[Callback], module: LightningModule) -> None:
+    """Give each callback ``log`` and ``log_dict``, the module's; one that has something of that name keeps it."""
+    for callback in callbacks:
+        for name in ("log", "log_dict"):
+            method = getattr(module, name)
+            held = getattr(callback, name, None)
+            if held is None or getattr(held, "__func__", None) is method.__func__:  # ours, of an earlier call
+                with contextlib.suppress(AttributeError):  # a class with __slots__
+                    setattr(callback, name, method)

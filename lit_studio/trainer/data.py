@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch.utils.data import BatchSampler, DataLoader, RandomSampler, SequentialSampler
 
-from lit_studio.base.errors import InvalidTypeError, MisconfigurationException
+from lit_studio.base.errors import InvalidTypeError, InvalidValueError, MisconfigurationException
 from lit_studio.trainer.batches import move
 from lit_studio.trainer.combined_loader import CombinedLoader
 from lit_studio.trainer.dispatch import overrides
@@ -140,6 +140,12 @@ def training_loaders(given: Any, limit: float, overfit: bool) -> Loaders:
     collection = isinstance(given, list | tuple | dict)
     loader = CombinedLoader(given, "max_size_cycle") if collection else given
     parts = loader.flattened if isinstance(loader, CombinedLoader) else [loader]
+    if isinstance(loader, CombinedLoader) and loader.mode == "sequential":
+        raise InvalidValueError(
+            "A fit can't take its loaders one after the other",
+            value='CombinedLoader(mode="sequential")',
+            valid='"min_size", "max_size_cycle" or "max_size"',
+        )
     _check(parts, "train")
     parts = [_adjusted(part, shuffles=not overfit) for part in parts]
     if isinstance(loader, CombinedLoader):

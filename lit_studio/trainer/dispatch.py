@@ -73,19 +73,19 @@ class Hook:
     def __bool__(self) -> bool:
         return bool(self._before or self._after or self._own is not None)
 
-    def __call__(self, *args: Any) -> Any:
-        """Call everybody with ``args``."""
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        """Call everybody with ``args`` and ``kwargs``."""
         results = self._results
         for hook in self._before:
             results.scope = self._scope  # again each time: a hook may itself have run others
-            hook(self._trainer, self._module, *args)
+            hook(self._trainer, self._module, *args, **kwargs)
         answer = None
         if self._own is not None:
             results.scope = self._scope
-            answer = self._own(*args)
+            answer = self._own(*args, **kwargs)
         for hook in self._after:
             results.scope = self._scope
-            hook(self._trainer, self._module, *args)
+            hook(self._trainer, self._module, *args, **kwargs)
         return answer
 
 
@@ -104,10 +104,10 @@ class Dispatcher:
             self._found[name] = hook or None
         return self._found[name]
 
-    def call(self, name: str, *args: Any) -> Any:
+    def call(self, name: str, *args: Any, **kwargs: Any) -> Any:
         """Call the hook ``name``, if anybody overrides it."""
         hook = self.find(name)
-        return hook(*args) if hook is not None else None
+        return hook(*args, **kwargs) if hook is not None else None
 
     def call_own(self, name: str) -> None:
         """Call a hook that only the module has and whose default does something."""
@@ -116,7 +116,7 @@ class Dispatcher:
 
 def _method(trainer: Any, owner: Any, name: str) -> Callable[..., Any]:
     method: Callable[..., Any] = getattr(owner, name)
-    return trainer.profiled(f"{type(owner).__qualname__}.{name}", method) if trainer.profiler is not None else method
+    return trainer.profiled(f"{type(owner).__qualname__}.{name}", method) if trainer.profiles else method
 
 
 def _monitors(callback: Any) -> bool:

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from lit_studio.base.errors import InvalidValueError, MisconfigurationException
+from lit_studio.base.errors import InvalidStateError, InvalidValueError
 from lit_studio.trainer.batch_indices import IndexedBatches
 from lit_studio.trainer.callbacks.prediction_writer import BasePredictionWriter
 from lit_studio.trainer.combined_loader import CombinedLoader
@@ -104,6 +104,7 @@ class EvaluationLoop:
         trainer, results = self._trainer, self._trainer.results
         self.setup_data()
         counts = self.sanity_counts if trainer.sanity_checking else self.counts
+        self.predictions = []
         if not sum(counts):
             return []
         self.total = sum(counts)
@@ -112,8 +113,8 @@ class EvaluationLoop:
         name, batch, loader, scope = self._hook, results.batch, results.loader, results.scope
         trainer.hooks.call_own(f"on_{name}_model_eval")
         with self._no_gradients():
-            trainer.hooks.call(f"on_{name}_start")
             results.reset(self._stage)
+            trainer.hooks.call(f"on_{name}_start")
             trainer.hooks.call(f"on_{name}_epoch_start")
             outputs = self._pass(counts)
             trainer.hooks.call(f"on_{name}_epoch_end")
@@ -145,7 +146,7 @@ class EvaluationLoop:
         self._takes_index = accepts(own, "batch_idx", 2)
         several = len(self.counts) > 1
         if several and not accepts(own, "dataloader_idx", 3):
-            raise MisconfigurationException(
+            raise InvalidStateError(
                 f"You provided multiple dataloaders, but `{name}` doesn't take `dataloader_idx`",
                 advice=f"Define it as `{name}(self, batch, batch_idx, dataloader_idx=0)`.",
             )
@@ -235,14 +236,14 @@ class EvaluationLoop:
         for series, value in found:
             own = outputs if series.loader is None else outputs[series.loader : series.loader + 1]
             for output in own:
-                output[series.name] = output[series.epoch_name] = value
+                output[series.epoch_name] = value
         return outputs
 
-    def collect(self) -> list[Any]:
-        """The predictions: a list of batches' outputs, or a list of those for several loaders."""
-        if not self.return_predictions:
-            return []
-        return self.predictions if self._several else (self.predictions[0] if self.predictions else [])
+    def collect(self) -> list[Any] | None:
+        """The predictions: a list of batches' outputs, or a list of those for several loaders; None if not kept."""
+        if not self.return_predictions or not self.predictions:
+            return None
+        return self.predictions if self._several else self.predictions[0]
 
 
 def check_return_predictions(value: Any) -> bool:

@@ -8,16 +8,16 @@ from __future__ import annotations
 import logging
 import sys
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import torch
 
-from lit_studio.base.errors import InvalidTypeError, MisconfigurationException
+from lit_studio.base.errors import InvalidStateError, InvalidTypeError, MisconfigurationException
 from lit_studio.trainer import resume
-from lit_studio.trainer.attachments import check_state_keys, with_module_callbacks
+from lit_studio.trainer.attachments import check_state_keys, let_callbacks_log, with_module_callbacks
 from lit_studio.trainer.checkpoint import read_checkpoint
 from lit_studio.trainer.data import Source
 from lit_studio.trainer.datamodule import LightningDataModule
@@ -142,14 +142,17 @@ def _attach(trainer: Trainer, call: Call, module: LightningModule) -> None:
         trainer.source = Source(module, trainer.datamodule, {})
     if trainer.datamodule is not None:
         trainer.datamodule.trainer = trainer
-    for loop in (trainer.validation, trainer.testing_loop, trainer.prediction, trainer.fit_loop):
-        loop.loaders = None
+    if call.fn == TrainerFn.FITTING:
+        trainer.fit_loop.loaders = trainer.validation.loaders = None
+    else:  # what another call found can still be asked for
+        trainer.evaluation_now.loaders = None
     trainer.results.clear()
     attach(module, trainer)
     if overrides(module, "configure_callbacks"):
         trainer.callbacks = with_module_callbacks(trainer.callbacks, module)
     if trainer.callbacks:
         check_state_keys(trainer.callbacks)
+        let_callbacks_log(trainer.callbacks, module)
     trainer.hooks = Dispatcher(trainer, module, trainer.callbacks, trainer.results)
 
 
@@ -220,7 +223,7 @@ def _read(trainer: Trainer, call: Call) -> dict[str, Any] | None:
 
 def _set_up(trainer: Trainer, module: LightningModule, checkpoint: dict[str, Any] | None) -> None:
     fn, datamodule = str(trainer.state.fn), trainer.datamodule
-    if trainer.profiler is not None:
+    if trainer.profiles:
         trainer.profiler.setup(stage=fn, local_rank=trainer.local_rank, log_dir=trainer.log_dir)
     if datamodule is not None:
         datamodule.prepare_data()
@@ -228,7 +231,7 @@ def _set_up(trainer: Trainer, module: LightningModule, checkpoint: dict[str, Any
         module.prepare_data()
     if datamodule is not None:
         datamodule.setup(stage=fn)
-    trainer.hooks.call("setup", fn)
+    trainer.hooks.call("setup", stage=fn)
     if overrides(module, "configure_model"):
         with trainer.precision_plugin.init_context():
             module.configure_model()
@@ -247,15 +250,32 @@ def _log_hyperparameters(trainer: Trainer) -> None:
     if not trainer.loggers:
         return
     params: dict[str, Any] = {}
-    for owner in (trainer.datamodule, trainer.lightning_module):
+    for owner in (trainer.lightning_module, trainer.datamodule):
         if owner is not None and owner._log_hyperparams and trainer.plan.enable_autolog_hparams:
-            params.update(owner.hparams_initial)
+            _merge(params, owner.hparams_initial)
     for logger in trainer.loggers:
         if params:
             logger.log_hyperparams(params)
         if isinstance(logger, Logger) and type(logger).log_graph is not Logger.log_graph:
             logger.log_graph(trainer.lightning_module)
         logger.save()
+
+
+def _merge(params: dict[str, Any], more: Mapping[str, Any]) -> None:
+    differing = [key for key in params.keys() & more.keys() if not _same(params[key], more[key])]
+    if differing:
+        raise InvalidStateError(
+            "The LightningModule and the LightningDataModule have hyper-parameters of one name and different values",
+            value=sorted(differing),
+            advice="Rename one, or keep one of them from the loggers: `save_hyperparameters(logger=False)`.",
+        )
+    params.update(more)
+
+
+def _same(first: Any, second: Any) -> bool:
+    if isinstance(first, torch.Tensor) or type(first) is not type(second):
+        return first is second
+    return bool(first == second)
 
 
 @contextmanager
@@ -281,7 +301,7 @@ def _evaluate(trainer: Trainer, call: Call, checkpoint: Any) -> list[dict[str, f
     return results
 
 
-def _predict(trainer: Trainer, call: Call, checkpoint: Any) -> list[Any]:
+def _predict(trainer: Trainer, call: Call, checkpoint: Any) -> list[Any] | None:
     trainer.prediction.run()
     return trainer.prediction.collect()
 
@@ -299,11 +319,11 @@ def _tear_down(trainer: Trainer) -> None:
     trainer.results.leave()
     if trainer.datamodule is not None:
         trainer.datamodule.teardown(stage=fn)
-    trainer.hooks.call("teardown", fn)
+    trainer.hooks.call("teardown", stage=fn)
     for logger in trainer.loggers:
         logger.finalize("success")
     trainer.strategy.teardown()
-    if trainer.profiler is not None:
+    if trainer.profiles:
         trainer.profiler.describe()
         trainer.profiler.teardown(stage=fn)
 
@@ -318,7 +338,7 @@ def _fail(trainer: Trainer, error: BaseException, state: Any) -> None:
         tell.append(lambda: trainer.datamodule.on_exception(error))
     tell += [lambda logger=logger: logger.finalize("failed") for logger in trainer.loggers]
     tell.append(trainer.strategy.teardown)
-    if trainer.profiler is not None:
+    if trainer.profiles:
         tell.append(trainer.profiler.teardown)
     words = "" if isinstance(error, KeyboardInterrupt) else f"{type(error).__name__}: {error}"
     tell.append(lambda: trainer.observation.close(state, words))

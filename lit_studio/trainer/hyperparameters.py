@@ -65,6 +65,8 @@ class HyperparametersMixin:
             InvalidStateError: it isn't called from ``__init__``.
             InvalidTypeError: a single object that is neither a mapping nor a namespace.
         """
+        if len(args) == 1 and not args[0]:
+            return  # an empty dict or Namespace
         if frame is None:
             current = inspect.currentframe()
             frame = current.f_back if current is not None else None
@@ -80,9 +82,17 @@ class HyperparametersMixin:
             else:
                 hparams = {key: given[key] for key in args if isinstance(key, str) and key not in skipped}
         self._hparams_name = name
-        self._hparams: MutableMapping[str, Any] = _to_hparams(hparams)
+        self._keep(_to_hparams(hparams))
+        self.remove_ignored_hparams(list(skipped))
         self._hparams_initial = copy.deepcopy(self._hparams)
         self._log_hyperparams = logger
+
+    def _keep(self, hparams: MutableMapping[str, Any]) -> None:
+        """Add to what an earlier call kept: a base class's ``__init__`` may have made one."""
+        if isinstance(self.hparams, dict) and isinstance(hparams, dict):
+            self.hparams.update(hparams)
+        else:
+            self._hparams: MutableMapping[str, Any] = hparams
 
     @property
     def hparams(self) -> Any:

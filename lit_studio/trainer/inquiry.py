@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
-from lit_studio.base.errors import InvalidStateError
 from lit_studio.trainer.loop import estimate_steps
 from lit_studio.trainer.optimization import LRSchedulerConfig
 from lit_studio.trainer.state import RunningStage
@@ -190,6 +189,16 @@ class Inquiry:
         return self.testing_loop if self.testing else self.prediction if self.predicting else self.validation
 
     @property
+    def validate_loop(self) -> EvaluationLoop:
+        """The loop of validation, a fit's too."""
+        return self.validation
+
+    @property
+    def test_loop(self) -> EvaluationLoop:
+        """The loop of testing."""
+        return self.testing_loop
+
+    @property
     def predict_loop(self) -> EvaluationLoop:
         """The loop of prediction."""
         return self.prediction
@@ -203,7 +212,7 @@ class Inquiry:
     def estimated_stepping_batches(self) -> int | float:
         """Optimizer steps of the whole fit, for schedulers; asks for the training loader if need be.
 
-        ``inf`` if nothing bounds the fit.
+        ``inf`` if nothing bounds the fit; −1 if only ``max_epochs`` does and the loader has no length.
         """
         self.fit_loop.setup_data()
         return estimate_steps(self.fit_loop, self.accumulate_grad_batches)
@@ -232,14 +241,8 @@ class Inquiry:
 
     @property
     def lightning_module(self) -> LightningModule:
-        """The module of the present or last call.
-
-        Raises:
-            InvalidStateError: there has been none.
-        """
-        if self._module is None:
-            raise InvalidStateError("This Trainer has no module yet", advice="Call fit, validate, test or predict.")
-        return self._module
+        """The module of the present or last call; None before the first."""
+        return self._module  # type: ignore[return-value]  # whoever asks within a call needs no check
 
     @property
     def model(self) -> torch.nn.Module | None:

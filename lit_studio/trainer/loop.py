@@ -152,6 +152,8 @@ class FitLoop:
         if self.loaders is not None and not self._reload_is_due():
             return
         trainer = self._trainer
+        if trainer.source is None:  # somebody asks before the first call
+            return
         given = trainer.source.get("train")
         limit = trainer.limit_train_batches
         self.loaders = training_loaders(given, limit, overfit=trainer.overfit_batches > 0)
@@ -235,13 +237,14 @@ class FitLoop:
         if trainer.enable_validation:
             trainer.validation.setup_data()
         self.samples, self.data_wait = 0, 0.0
-        if self.max_batches == 0 or (self.max_epochs == 0 and position.epoch == 0) or self.max_steps == 0:
-            reason = "No training batches." if self.max_batches == 0 else "`max_epochs=0` or `max_steps=0`."
-            _log.info("`Trainer.fit` stopped: %s", reason)
+        if self.max_batches == 0:
+            _log.info("`Trainer.fit` stopped: No training batches.")
             return
-        self._resolve()
         if position.epoch_processed:  # a checkpoint written by the hooks at an epoch's end
             position.complete_epoch()
+        if self._done():
+            return
+        self._resolve()
         self._last_validation = time.monotonic()
         trainer.hooks.call("on_train_start")
         resumed = position.epochs_begun > position.epoch
@@ -257,7 +260,6 @@ class FitLoop:
         if not resumed:
             self.setup_data()
             position.begin_epoch()
-            trainer.results.reset("train")
         self._set_epoch()
         self._validates = trainer.enable_validation
         if not resumed:
@@ -269,6 +271,7 @@ class FitLoop:
         trainer.hooks.call("on_train_epoch_end")
         trainer.results.leave()
         trainer.observation.log_epoch("train", step=max(0, position.stepped - 1))
+        trainer.results.reset("train")  # here, so that what ``on_train_start`` logs belongs to the first epoch
         trainer.epoch_over = None
         if whole:
             self._schedulers.step(self._schedulers.plateau_by_epoch)
@@ -383,22 +386,24 @@ class FitLoop:
     def _validate(self, stepped: bool) -> None:
         trainer = self._trainer
         trainer.observation.flush(self.position.batches_done)
+        trainer.enter(RunningStage.VALIDATING)
         if stepped:  # not in the middle of an accumulation
             trainer.hooks.call_own("on_validation_model_zero_grad")
-        trainer.enter(RunningStage.VALIDATING)
         trainer.validation.run()
         trainer.enter(RunningStage.TRAINING)
         self._last_validation = time.monotonic()
 
 
 def estimate_steps(loop: FitLoop, accumulate: int) -> float:
-    """Optimizer steps that the whole fit will take, ``inf`` if nothing bounds them."""
+    """Optimizer steps that the whole fit will take; ``inf`` if nothing bounds them, −1 if it can't be known."""
     epochs = loop.max_epochs
     if epochs is None:
         epochs = 1000 if loop.max_steps == -1 else -1
     if epochs == -1 and loop.max_steps == -1:
         return INFINITE
-    if loop.max_batches == INFINITE or epochs == -1:
-        return loop.max_steps if loop.max_steps != -1 else INFINITE
+    if loop.max_batches == INFINITE:
+        return loop.max_steps  # Lightning's answer, −1 too, where only ``max_epochs`` bounds batches without number
+    if epochs == -1:
+        return loop.max_steps
     steps = math.ceil(loop.max_batches / accumulate) * max(epochs, 1)
     return min(steps, loop.max_steps) if loop.max_steps != -1 else steps

@@ -12,7 +12,7 @@ import math
 import shutil
 import time
 import warnings
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from operator import itemgetter
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -42,28 +42,83 @@ NEVER = float("inf")
 _log = logging.getLogger("lit_studio")
 
 
-class Observation:
-    """Who watches a Trainer's runs. One directory serves all calls of one Trainer.
+class Audience:
+    """Those who watch one run; made anew each time it goes on.
 
     Attributes:
-        due: when the next flush is due, in ``time.monotonic``'s seconds; the loops compare it once a step.
         run: the run's directory; None without a record.
         displayed: whether an observer draws progress itself.
+        due: when the next flush is due, in ``time.monotonic``'s seconds; a loop compares it once a step.
     """
 
-    def __init__(self, trainer: Trainer):
-        self._trainer = trainer
-        self._observers: list[Observer] = []
+    def __init__(self) -> None:
         self.run: RunDirectory | None = None
-        self.due = NEVER
         self.displayed = False
+        self.due = NEVER
+        self._observers: list[Observer] = []
+
+    def gather(self, directory: Path, given: Iterable[Observer], wants_display: bool) -> RunDirectory:
+        """Make or continue the record in ``directory`` and call together who writes and shows it.
+
+        Args:
+            directory: the run's.
+            given: observers of the user's, who come last.
+            wants_display: whether the factories in the registry are asked.
+        """
+        self.run = RunDirectory.create(directory, {"torch": torch.__version__, "lit-studio": _version()})
+        self._observers = [RunRecorder(self.run), *(_made(self.run) if wants_display else ()), *given]
+        self.displayed = any(getattr(observer, "displays", False) for observer in self._observers)
+        return self.run
+
+    def dismiss(self) -> None:
+        """Let the observers go."""
+        for observer in self._observers:
+            self._guard(observer, observer.close)
+        self._observers, self.due = [], NEVER
+
+    def emit(self, event: Event) -> None:
+        """Hand ``event`` to every observer; one that fails is reported and dropped."""
+        for observer in tuple(self._observers):
+            if not self._guard(observer, observer.observe, event):
+                self._observers.remove(observer)
+
+    def _guard(self, observer: Observer, call: Any, *args: Any) -> bool:
+        try:
+            call(*args)
+        except Exception as error:  # noqa: BLE001 - watching must never end a run
+            warnings.warn(f"The observer {type(observer).__name__} failed and is left out: {error!r}", stacklevel=3)
+            return False
+        return True
+
+    def at(self) -> tuple[int, int]:
+        """Where the run stands: optimizer steps done, and the epoch."""
+        return 0, 0
+
+    def warn(self, kind: str, message: str, step: int | None = None) -> None:
+        """Tell observers and, by a Python warning, the person at the terminal.
+
+        Args:
+            kind: a stable slug.
+            message: one or two sentences.
+            step: at which it happened; now, if None.
+        """
+        now, epoch = self.at()
+        self.emit(WarningRaised(time.time(), now if step is None else step, epoch, kind, message))
+        warnings.warn(message, stacklevel=2)
+
+
+class Observation(Audience):
+    """Who watches a Trainer's runs. One directory serves all calls of one Trainer."""
+
+    def __init__(self, trainer: Trainer):
+        super().__init__()
+        self._trainer = trainer
         self._temporary: Path | None = None
         self._commands: Commands | None = None
         self._began = self._paused = 0.0
         self._warned = self._logs_steps = False
         self._planned: int | None = None
         self._unsettled: dict[tuple[int, bool], dict[str, float]] = {}
-        self._packages = {"torch": torch.__version__, "lit-studio": _version()}
 
     # Beginning and end ------------------------------------------------------------------------------------------
 
@@ -80,15 +135,13 @@ class Observation:
         self.due = self._began + FLUSH_EVERY
         if trainer.plan.barebones or not trainer.strategy.is_global_zero:
             return
-        self.run = RunDirectory.create(self._directory(), self._packages)
-        self._observers = [RunRecorder(self.run), *self._made(self.run), *trainer.observers]
-        self.displayed = any(getattr(observer, "displays", False) for observer in self._observers)
+        run = self.gather(self._directory(), trainer.observers, trainer.wants_display)
         if self.displayed:
             if trainer.progress_bar_callback is not None:
                 trainer.progress_bar_callback.disable()
         elif trainer.wants_display:
             self._add_quiet_line()
-        self._commands = Commands(trainer, Inbox(self.run.inbox))
+        self._commands = Commands(trainer, Inbox(run.inbox))
         loop = trainer.fit_loop
         fitting = trainer.state.fn == "fit"
         self.emit(
@@ -117,56 +170,23 @@ class Observation:
                 metrics=dict(trainer.results.values),
             )
         )
-        for observer in self._observers:
-            self._guard(observer, observer.close)
-        self._observers, self._commands, self.due = [], None, NEVER
+        self.dismiss()
+        self._commands = None
 
     def _directory(self) -> Path:
         trainer = self._trainer
         if trainer.loggers and not trainer.fast_dev_run:
-            logger = trainer.loggers[0]
-            if logger.log_dir is not None:
-                return Path(logger.log_dir)
-            version = logger.version if isinstance(logger.version, str) else f"version_{logger.version}"
-            return Path(logger.save_dir or trainer.default_root_dir) / str(logger.name or "") / version
+            return directory_of(trainer.loggers[0], trainer.default_root_dir)
         if self._temporary is None:
             self._temporary = temporary_run_root()
             atexit.register(shutil.rmtree, self._temporary, ignore_errors=True)
         return self._temporary
-
-    def _made(self, run: RunDirectory) -> list[Observer]:
-        if not self._trainer.wants_display:
-            return []
-        found = []
-        for name, factory in registry.load_all("observers").items():
-            try:
-                observer = factory(run)
-            except Exception as error:  # noqa: BLE001 - a plugin must not end a run
-                warnings.warn(f"The observer {name!r} could not be made and is left out: {error!r}", stacklevel=2)
-                continue
-            if observer is not None:
-                found.append(observer)
-        return found
 
     def _add_quiet_line(self) -> None:
         from lit_studio.trainer.display import QuietLine
 
         if self._trainer.progress_bar_callback is None:
             self._observers.append(QuietLine(self._trainer))
-
-    def emit(self, event: Event) -> None:
-        """Hand ``event`` to every observer; one that fails is reported and dropped."""
-        for observer in tuple(self._observers):
-            if not self._guard(observer, observer.observe, event):
-                self._observers.remove(observer)
-
-    def _guard(self, observer: Observer, call: Any, *args: Any) -> bool:
-        try:
-            call(*args)
-        except Exception as error:  # noqa: BLE001 - watching must never end a run
-            warnings.warn(f"The observer {type(observer).__name__} failed and is left out: {error!r}", stacklevel=3)
-            return False
-        return True
 
     # The flush --------------------------------------------------------------------------------------------------
 
@@ -184,6 +204,7 @@ class Observation:
 
     def read(self) -> None:
         """Read what was logged and tell observers and loggers; one copy from the device."""
+        found: list[Read] = []
         for reads, loss_steps, losses in self._trainer.results.take():
             if self._trainer.sanity_checking:
                 continue
@@ -199,8 +220,9 @@ class Observation:
                 else:  # a module that logs nothing still shows that it learns
                     points = [Points("loss", loss_steps, losses, True)]
             self._tell(points)
-            if reads and self._trainer.loggers:
-                self._log_steps(reads)
+            found += reads
+        if found and self._trainer.loggers:
+            self._log_steps(found)  # all at once: one step may have been read in parts
 
     def _tell(self, points: list[Points]) -> None:
         if points and self._observers:
@@ -262,32 +284,16 @@ class Observation:
         if self._warned:
             return
         every = [(read.series.step_name, read.steps, read.values) for read in reads]
-        for name, steps, values in [*every, ("the loss", loss_steps, losses)]:
-            if all(map(math.isfinite, values)):
-                continue
-            index = next(i for i, value in enumerate(values) if not math.isfinite(value))
-            kind = "NaN" if math.isnan(values[index]) else "infinite"
-            self.warn(
-                "non-finite",
-                f"{name} is {kind} at step {steps[index]}. Trainer(detect_anomaly=True) finds the operation that "
-                "made it.",
-                step=steps[index],
-            )
+        found = non_finite([*every, ("the loss", loss_steps, losses)])
+        if found is not None:
+            words, step = found
+            hint = "Trainer(detect_anomaly=True) finds the operation that made it."
+            self.warn("non-finite", f"{words} {hint}", step=step)
             self._warned = True
-            return
 
-    def warn(self, kind: str, message: str, step: int | None = None) -> None:
-        """Tell observers and, by a Python warning, the person at the terminal.
-
-        Args:
-            kind: a stable slug.
-            message: one or two sentences.
-            step: at which it happened; now, if None.
-        """
-        trainer = self._trainer
-        at = trainer.global_step if step is None else step
-        self.emit(WarningRaised(time.time(), at, trainer.current_epoch, kind, message))
-        warnings.warn(message, stacklevel=2)
+    def at(self) -> tuple[int, int]:
+        """The Trainer's ``global_step`` and ``current_epoch``."""
+        return self._trainer.global_step, self._trainer.current_epoch
 
     def _progress(self, batch: int) -> None:
         if not self._observers:
@@ -307,18 +313,55 @@ class Observation:
                 samples=loop.samples if fitting else 0,
                 data_wait=loop.data_wait if fitting else 0.0,
                 active=time.monotonic() - self._began - self._paused,
-                learning_rate=_learning_rate(loop.optimization.optimizers) if fitting else None,
+                learning_rate=learning_rate(loop.optimization.optimizers) if fitting else None,
             )
         )
 
     def _plan_steps(self) -> int | None:
         if self._planned is None and self._trainer.fit_loop.loaders is not None:
             steps = self._trainer.estimated_stepping_batches
-            self._planned = None if steps == NEVER else int(steps)
+            self._planned = None if steps in (NEVER, -1) else int(steps)
         return self._planned
 
 
-def _learning_rate(optimizers: list[torch.optim.Optimizer]) -> float | None:
+def directory_of(logger: Any, root: Path | str) -> Path:
+    """The run's directory where ``logger`` is the first one; ``root`` is for loggers without a place of their own."""
+    if logger.log_dir is not None:
+        return Path(logger.log_dir)
+    version = logger.version if isinstance(logger.version, str) else f"version_{logger.version}"
+    return Path(logger.save_dir or root) / str(logger.name or "") / version
+
+
+def non_finite(series: Iterable[tuple[str, Sequence[int], Sequence[float]]]) -> tuple[str, int] | None:
+    """The first value that is NaN or infinite, as a sentence and its step.
+
+    Args:
+        series: name, steps and values of each.
+    """
+    for name, steps, values in series:
+        if all(map(math.isfinite, values)):
+            continue
+        index = next(i for i, value in enumerate(values) if not math.isfinite(value))
+        kind = "NaN" if math.isnan(values[index]) else "infinite"
+        return f"{name} is {kind} at step {steps[index]}.", steps[index]
+    return None
+
+
+def _made(run: RunDirectory) -> list[Observer]:
+    found = []
+    for name, factory in registry.load_all("observers").items():
+        try:
+            observer = factory(run)
+        except Exception as error:  # noqa: BLE001 - a plugin must not end a run
+            warnings.warn(f"The observer {name!r} could not be made and is left out: {error!r}", stacklevel=2)
+            continue
+        if observer is not None:
+            found.append(observer)
+    return found
+
+
+def learning_rate(optimizers: list[torch.optim.Optimizer]) -> float | None:
+    """The first optimizer's, of its first parameter group; None where there is none."""
     return float(optimizers[0].param_groups[0]["lr"]) if optimizers else None
 
 

@@ -16,7 +16,7 @@ from torch import Tensor
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler, ReduceLROnPlateau
 
-from lit_studio.base.errors import InvalidTypeError, InvalidValueError, MisconfigurationException
+from lit_studio.base.errors import InvalidStateError, InvalidTypeError, InvalidValueError, MisconfigurationException
 from lit_studio.trainer.dispatch import overrides
 
 if TYPE_CHECKING:
@@ -122,7 +122,7 @@ class Optimization:
         for config in self.schedulers:
             self._check(config, module)
         if module.automatic_optimization and len(self.optimizers) > 1:
-            raise MisconfigurationException(
+            raise InvalidStateError(
                 "Training with multiple optimizers is only supported with manual optimization",
                 value=[type(optimizer).__name__ for optimizer in self.optimizers],
                 advice="Set `self.automatic_optimization = False`, then step each optimizer in `training_step`.",

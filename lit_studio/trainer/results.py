@@ -59,7 +59,9 @@ class Scope:
         for word, stage in (("train", "train"), ("validation", "validate"), ("test", "test")):
             if hook == f"{word}_step" or hook in (f"on_{word}_batch_start", f"on_{word}_batch_end"):
                 self.stage = stage
-            elif hook in tuple(f"on_{word}_{moment}" for moment in _EPOCH):
+            elif hook in tuple(f"on_{word}_{moment}" for moment in _EPOCH) or (
+                stage == "validate" and hook in ("on_sanity_check_start", "on_sanity_check_end")
+            ):
                 self.stage, self.steps = stage, False
 
 
@@ -118,7 +120,9 @@ class Series:
             return None
         if self.metric is not None:
             return float(self.metric.compute())
-        return self.total / self.weight if self.reduction == "mean" and self.weight else self.total
+        if self.reduction != "mean":
+            return self.total
+        return self.total / self.weight if self.weight else math.nan
 
     def reset(self) -> None:
         """Begin a new epoch."""
@@ -236,6 +240,8 @@ class Results:
             raise MisconfigurationException(
                 f"You can't `self.log({name!r}, on_step=True)` inside `{scope.hook}`", valid="on_epoch=True there"
             )
+        if not (on_step or on_epoch):
+            raise MisconfigurationException("`self.log(on_step=False, on_epoch=False)` is not useful", value=name)
         if name.endswith("/") or "/dataloader_idx_" in name:
             raise MisconfigurationException(
                 "This name can't be logged: Lit Studio adds '/dataloader_idx_N' for each loader itself", value=name
@@ -358,6 +364,7 @@ class Results:
             if scope.stage == stage:
                 for series in scope.series.values():
                     series.reset()
+        self._fresh = [series for series in self._fresh if series.pending]
 
     def refresh(self, epoch_over: str | None) -> None:
         """Bring the metrics up to date because somebody asks for them.

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import inspect
 import warnings
+from copy import deepcopy
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
@@ -67,26 +68,27 @@ def callback_states(trainer: Trainer) -> dict[str, Any]:
 
 
 def restore_module(trainer: Trainer, checkpoint: dict[str, Any]) -> None:
-    """Put datamodule, callbacks and weights back, before the optimizers are made."""
+    """Put weights, datamodule and callbacks back, before the optimizers are made."""
     module, datamodule = trainer.lightning_module, trainer.datamodule
+    module.on_load_checkpoint(checkpoint)
+    trainer.strategy.load_module_state(module, checkpoint["state_dict"], strict=module.strict_loading)
     if datamodule is not None:
         datamodule.on_load_checkpoint(checkpoint)
         if state := checkpoint.get(type(datamodule).__qualname__):
             datamodule.load_state_dict(state)
+    if checkpoint.get("callbacks") is not None:
+        _restore_callbacks(trainer, checkpoint)
+
+
+def _restore_callbacks(trainer: Trainer, checkpoint: dict[str, Any]) -> None:
     for callback in trainer.callbacks:
-        callback.on_load_checkpoint(trainer, module, checkpoint)
-    module.on_load_checkpoint(checkpoint)
-    if trainer.state.fn == "fit":
-        _restore_callbacks(trainer, checkpoint.get("callbacks") or {})
-    trainer.strategy.load_module_state(module, checkpoint["state_dict"], strict=module.strict_loading)
-
-
-def _restore_callbacks(trainer: Trainer, states: dict[str, Any]) -> None:
+        callback.on_load_checkpoint(trainer, trainer.lightning_module, checkpoint)
+    states = checkpoint["callbacks"]
     for callback in trainer.callbacks:
         # Files of early versions keep the class itself as the key.
-        state = states.get(callback.state_key, states.get(type(callback)))  # type: ignore[call-overload]
+        state = states.get(callback.state_key, states.get(type(callback)))
         if state:
-            callback.load_state_dict(state)
+            callback.load_state_dict(deepcopy(state))
 
 
 def restore_training(trainer: Trainer, checkpoint: dict[str, Any]) -> None:

@@ -105,6 +105,7 @@ class TrainingStep:
             self._step_plainly(optimizer, skip=loss is None)
         elif self._own_step:
             face = self._optimization.faces()
+            self._results.scope = self._results.scope_of("optimizer_step")
             self._module.optimizer_step(self._position.epoch, batch_idx, face, self._forward_backward)
         else:
             self._step_with_closure(optimizer, self._forward_backward, {})
@@ -184,15 +185,17 @@ class TrainingStep:
             )
 
     def take_outputs(self) -> Any:
-        """What the hooks at a batch's end get: a mapping with the loss, detached; a manual step's own answer."""
+        """What the hooks at a batch's end get: a mapping, detached, with the loss if there is one."""
         outputs, self._outputs = self._outputs, None
-        if not self.automatic:
-            return outputs
         if isinstance(outputs, Tensor):
             return {"loss": outputs.detach()}
         if isinstance(outputs, Mapping):
             return {key: value.detach() if isinstance(value, Tensor) else value for key, value in outputs.items()}
-        return outputs
+        if outputs is not None:
+            raise MisconfigurationException(
+                "In manual optimization, `training_step` must return a Tensor, a dict, or nothing", value=outputs
+            )
+        return {}
 
     # The optimizer ----------------------------------------------------------------------------------------------
 
@@ -201,7 +204,9 @@ class TrainingStep:
             self._on_step(optimizer)
         if self._clips:
             if self._own_clipping:
-                self._module.configure_gradient_clipping(optimizer, self._clip_val, self._clip_algorithm)
+                self._module.configure_gradient_clipping(
+                    optimizer, gradient_clip_val=self._clip_val, gradient_clip_algorithm=self._clip_algorithm
+                )
             else:
                 clip(optimizer, self._clip_val, self._clip_algorithm)
 

@@ -15,7 +15,7 @@ from typing import Any
 import torch
 from torch.optim import Optimizer
 
-from lit_studio.base.errors import InvalidTypeError, MisconfigurationException
+from lit_studio.base.errors import InvalidStateError, InvalidTypeError, MisconfigurationException
 from lit_studio.base.events import Event, Observer
 from lit_studio.base.settings import resolve
 from lit_studio.trainer import execution
@@ -34,7 +34,7 @@ from lit_studio.trainer.observation import Observation
 from lit_studio.trainer.plan import make_plan
 from lit_studio.trainer.plugins import resolve_plugins
 from lit_studio.trainer.precision import resolve_precision
-from lit_studio.trainer.profilers import Profiler, resolve_profiler
+from lit_studio.trainer.profilers import PassThroughProfiler, Profiler, resolve_profiler
 from lit_studio.trainer.results import Results
 from lit_studio.trainer.resume import gather
 from lit_studio.trainer.state import RunningStage, TrainerFn, TrainerState, TrainerStatus
@@ -145,13 +145,16 @@ class Trainer(Inquiry):
         del given["self"]
         make_audible()
         self.plan = make_plan(given)
+        self.fast_dev_run = fast_dev_run
         self._refuse_unavailable(given)
         self._place(given)
         self._loggers = resolve_loggers(logger, self.plan)
         self.callbacks = resolve_callbacks(
             callbacks, self.plan, enable_checkpointing, enable_progress_bar, enable_model_summary
         )
-        self.observers, self.profiler = list(observers), resolve_profiler(profiler)
+        self.observers = list(observers)
+        found = resolve_profiler(profiler)
+        self.profiler, self.profiles = found or PassThroughProfiler(), found is not None
         self.wants_display = enable_progress_bar is not False and self._may_display(callbacks)
         self._set_attributes()
 
@@ -183,7 +186,7 @@ class Trainer(Inquiry):
 
     def _set_attributes(self) -> None:
         plan = self.plan
-        self.fast_dev_run, self.barebones = plan.fast_dev_run, plan.barebones
+        self.barebones = plan.barebones
         self.limit_train_batches, self.limit_val_batches = plan.limit_train_batches, plan.limit_val_batches
         self.limit_test_batches, self.limit_predict_batches = plan.limit_test_batches, plan.limit_predict_batches
         self.overfit_batches, self.num_sanity_val_steps = plan.overfit_batches, plan.num_sanity_val_steps
@@ -300,7 +303,7 @@ class Trainer(Inquiry):
             weights_only: as in ``torch.load``.
 
         Returns:
-            A list of batches' outputs, or a list of such lists for several loaders.
+            A list of batches' outputs, or a list of such lists for several loaders; None if they aren't kept.
         """
         self.prediction.return_predictions = check_return_predictions(return_predictions)
         return self._call(TrainerFn.PREDICTING, model, dataloaders, datamodule, ckpt_path, weights_only)
@@ -338,6 +341,8 @@ class Trainer(Inquiry):
             InvalidTypeError: ``storage_options`` without such a plugin.
             CheckpointError: it could not be written.
         """
+        if self._module is None:
+            raise InvalidStateError("This Trainer has no module yet", advice="Call fit, validate, test or predict.")
         checkpoint = gather(self, bool(weights_only))
         if self.checkpoint_io is not None:
             self.checkpoint_io.save_checkpoint(checkpoint, filepath, storage_options=storage_options)
@@ -422,7 +427,7 @@ class Trainer(Inquiry):
     def profiled(self, name: str, function: Callable[..., Any]) -> Callable[..., Any]:
         """``function``, measured under ``name`` if there is a profiler."""
         profiler = self.profiler
-        if profiler is None:
+        if not self.profiles:
             return function
 
         def measured(*args: Any, **kwargs: Any) -> Any:

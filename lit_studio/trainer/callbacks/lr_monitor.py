@@ -80,7 +80,7 @@ class LearningRateMonitor(Callback):
 
     def on_train_batch_start(self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int) -> None:
         """Log what changes with each step, as often as the loggers are written."""
-        step = trainer.global_step
+        step = trainer.fit_loop.epoch_loop._batches_that_stepped
         if self.logging_interval == "epoch" or (step + 1) % max(trainer.log_every_n_steps, 1) or trainer.fast_dev_run:
             return
         if step != self._logged_step:  # once a step, whatever is accumulated
@@ -108,7 +108,8 @@ class LearningRateMonitor(Callback):
                 values[key] = self.last_weight_decay_values[key] = float(group.values.get("weight_decay", 0))
         if not values:
             return
-        step = trainer.global_step
+        step = trainer.fit_loop.epoch_loop._batches_that_stepped
+        trainer.observation.read()  # loggers get what earlier steps logged first
         trainer.callback_metrics.update({name: torch.tensor(value) for name, value in values.items()})
         for logger in trainer.loggers:
             logger.log_metrics(values, step=step)

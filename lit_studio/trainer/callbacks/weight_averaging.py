@@ -131,7 +131,7 @@ class WeightAveraging(Callback):
         average = {name: tensor for name, tensor in checkpoint["state_dict"].items() if name in names}
         self._average = {name: self._own(tensor, pl_module.device) for name, tensor in average.items()}
         self._count = int(checkpoint["averaging_state"]["n_averaged"])
-        checkpoint["state_dict"] = checkpoint["current_model_state"]
+        pl_module.load_state_dict(checkpoint["current_model_state"])  # until here it has the average
 
     def _tensors(self, pl_module: LightningModule) -> list[tuple[str, torch.Tensor]]:
         parameters: list[tuple[str, torch.Tensor]] = list(pl_module.named_parameters())

@@ -97,7 +97,7 @@ def test_stop_saves_runs_the_end_hooks_and_returns(tmp_path):
         def on_train_end(self, *_):
             self.ended += 1
 
-        def teardown(self, *_):
+        def teardown(self, *_, **stage):
             self.ended += 1
 
     ending, ids = Ending(), []

@@ -185,7 +185,7 @@ def test_predictions_are_nested_by_loader():
             return dataloader_idx, batch_idx
 
     assert predict.predict(Several(), [loader(2), loader(4)]) == [[(0, 0)], [(1, 0), (1, 1)]]
-    assert predict.predict(Regression(), loader(), return_predictions=False) == []
+    assert predict.predict(Regression(), loader(), return_predictions=False) is None
 
 
 def test_predict_takes_forward_where_there_is_no_step():
@@ -241,7 +241,7 @@ def test_several_validation_loaders_get_an_index_and_a_suffix():
     found = fit.validate(Several(), [loader(), loader()], verbose=False)
     assert found[0] == {"val_loss/dataloader_idx_0": 0.0, "plain": 1.0}
     assert found[1]["val_loss/dataloader_idx_1"] == 1.0
-    with pytest.raises(L.MisconfigurationException, match="dataloader_idx"):
+    with pytest.raises(RuntimeError, match="dataloader_idx"):
         fit.validate(Validated(), [loader(), loader()], verbose=False)
 
 

@@ -153,7 +153,7 @@ def test_an_error_reaches_everybody_and_comes_out_unchanged(tmp_path):
         def on_exception(self, trainer, module, exception):
             seen.append(("callback", exception))
 
-        def teardown(self, *_):
+        def teardown(self, *_, **stage):
             seen.append("teardown")
 
     class TellingData(Data):

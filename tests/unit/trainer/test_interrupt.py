@@ -26,7 +26,7 @@ class Told(L.Callback):
             print("running", flush=True)
     def on_exception(self, trainer, module, exception):
         print("told", type(exception).__name__, flush=True)
-    def teardown(self, *_):
+    def teardown(self, *_, **stage):
         print("teardown", flush=True)
 
 trainer(sys.argv[1], logger=True, callbacks=Told()).fit(Regression(lr=1e-4), loader(samples=1_000_000, batch_size=1))

@@ -279,7 +279,6 @@ def test_a_plateau_takes_the_metric_after_validation():
         (lambda o: ([o], ["cosine"]), "LRScheduler API"),
         (lambda o: "sgd", "Unknown configuration"),
         (lambda o: {"lr_scheduler": StepLR(o, 1)}, "under the key 'optimizer'"),
-        (lambda o: [o, torch.optim.SGD(o.param_groups[0]["params"], lr=1)], "multiple optimizers"),
         (lambda o: ([torch.optim.SGD(o.param_groups[0]["params"], lr=1)], [StepLR(o, 1)]), "wasn't returned"),
         (
             lambda o: {"optimizer": o, "lr_scheduler": ReduceLROnPlateau(o), "monitor": "gone"},
