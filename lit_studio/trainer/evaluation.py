@@ -123,6 +123,7 @@ class EvaluationLoop:
                 outputs = self._log(len(counts))
             trainer.hooks.call(f"on_{name}_end")
         trainer.epoch_over = None
+        results.reset(self._stage)  # a torchmetrics object may be logged by the next pass, of another stage
         self._restore(modes)
         results.eval_step, results.batch, results.loader, results.scope = None, batch, loader, scope
         return outputs

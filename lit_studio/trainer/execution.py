@@ -212,7 +212,15 @@ def _verify_fit(trainer: Trainer, module: LightningModule) -> None:
 
 
 def _read(trainer: Trainer, call: Call) -> dict[str, Any] | None:
-    trainer.ckpt_path = None if call.ckpt_path is None else resume.resolve_path(trainer, call.ckpt_path)
+    path = call.ckpt_path
+    if path is None and call.model is None and getattr(trainer.checkpoint_callback, "best_model_path", ""):
+        path = "best"
+        warnings.warn(
+            f"`.{call.fn}()` was called without a model and without `ckpt_path`, so the best checkpoint of the last "
+            'fit is used. Pass `ckpt_path="best"` to say so, or the model to use it as it is.',
+            stacklevel=2,
+        )
+    trainer.ckpt_path = None if path is None else resume.resolve_path(trainer, path)
     if trainer.ckpt_path is None:
         return None
     if trainer.checkpoint_io is not None:

@@ -45,6 +45,11 @@ class LightningModule(ModelHooks, DataHooks, CheckpointHooks, ExportMixin, Hyper
         example_input_array: an input for the summary and for export.
     """
 
+    # In the class, so that a subclass may set them there or make properties of them.
+    automatic_optimization: bool = True
+    strict_loading: bool = True
+    example_input_array: Any = None
+
     # Set through ``__dict__``, because torch's ``__setattr__`` is slow and would take them for state.
     _trainer: Trainer | None = None
     _results: Results | None = None
@@ -52,9 +57,6 @@ class LightningModule(ModelHooks, DataHooks, CheckpointHooks, ExportMixin, Hyper
 
     def __init__(self, *args: Any, **kwargs: Any):
         super().__init__(*args, **kwargs)
-        self.automatic_optimization = True
-        self.strict_loading = True
-        self.example_input_array: Any = None
         self._param_requires_grad: dict[Any, bool] = {}
 
     # Where it is ------------------------------------------------------------------------------------------------

@@ -381,6 +381,8 @@ class Results:
 
     def clear(self) -> None:
         """Forget everything; a new call of the Trainer begins."""
+        for stage in ("train", "validate", "test"):
+            self.reset(stage)  # torchmetrics objects too, where the last call ended in the middle
         self._scopes.clear()
         self._fresh, self._unread, self.losses, self.loss_steps = [], [], [], []
         self.leave()

@@ -93,7 +93,11 @@ class TrainingStep:
         self._batch_idx = batch_idx
         self._divisor, self._first = accumulate, accumulate == 1 or batch_idx % accumulate == 0
         optimizer = self._optimizer
-        if not stepping or optimizer is None:
+        if optimizer is None:
+            self._forward_backward()
+            self._position.optimizer_steps += stepping
+            return
+        if not stepping:
             if self._blocks and not stepping:
                 with self._trainer.strategy.block_backward_sync():
                     self._forward_backward()
@@ -126,7 +130,9 @@ class TrainingStep:
         self._outputs = self._forward(self._results.batch, self._batch_idx)
         loss = self._take_loss(self._outputs)
         optimizer = self._optimizer
-        if optimizer is None:
+        if optimizer is None:  # ``configure_optimizers`` returned None: whoever wants the gradients finds them
+            if loss is not None and loss.requires_grad:
+                self.backward(loss if self._divisor == 1 else loss / self._divisor)
             return loss
         if self._first:
             if self._on_zero_grad is not None:

@@ -259,7 +259,8 @@ class Trainer(Inquiry):
         Args:
             model: the module; the one of the last call if None.
             dataloaders: a loader, a list of loaders, or a datamodule.
-            ckpt_path: weights to use: a path, ``"last"`` or ``"best"``; None takes the module as it is.
+            ckpt_path: weights to use: a path, ``"last"`` or ``"best"``; None takes ``model`` as it is, and without
+                ``model`` the best checkpoint of the last fit, if there is one.
             verbose: whether to print the results.
             datamodule: instead of loaders.
             weights_only: as in ``torch.load``.

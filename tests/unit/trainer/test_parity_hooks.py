@@ -6,7 +6,8 @@ import pytest
 import torch
 
 import lit_studio as L
-from tests.unit.trainer.models import OFF, Regression, Validated, loader, trainer
+from lit_studio.pytorch.callbacks import ModelCheckpoint
+from tests.unit.trainer.models import OFF, Regression, Validated, loader, seeded, trainer
 
 
 def test_setup_and_teardown_get_the_stage_by_keyword():
@@ -171,3 +172,60 @@ def test_several_optimizers_need_manual_optimization():
 
     with pytest.raises(RuntimeError, match="manual optimization"):
         trainer().fit(Two(), loader())
+
+
+def test_a_class_may_set_what_instances_have(tmp_path):
+    class ByHand(Regression):
+        automatic_optimization = False
+        example_input_array = torch.ones(1, 4)
+
+        def training_step(self, batch, batch_idx):
+            optimizer = self.optimizers()
+            optimizer.zero_grad()
+            self.manual_backward(self.error(batch))
+            optimizer.step()
+
+    class Computing(Regression):
+        @property
+        def example_input_array(self):
+            return torch.ones(3, 4)
+
+    module = ByHand()
+    before = module.layer.weight.detach().clone()
+    (fit := trainer()).fit(module, loader())
+    assert fit.global_step == 4
+    assert not torch.equal(before, module.layer.weight)
+    assert (module.example_input_array.shape, Computing().example_input_array.shape) == ((1, 4), (3, 4))
+
+
+def test_without_an_optimizer_gradients_add_up_and_steps_count():
+    class Gathering(Regression):
+        def configure_optimizers(self):
+            return None
+
+        def training_step(self, batch, batch_idx):
+            return self.layer.bias.sum()
+
+    module = Gathering()
+    with pytest.warns(UserWarning, match="configure_optimizers"):
+        (fit := trainer()).fit(module, loader())
+    assert (fit.global_step, module.layer.bias.grad.item()) == (4, 4)
+
+
+def test_a_test_without_a_module_takes_the_best_checkpoint_of_the_fit(tmp_path):
+    class Worse(Validated):
+        def validation_step(self, batch, batch_idx):
+            self.log("val_loss", float(self.current_epoch))
+
+    best = ModelCheckpoint(tmp_path, monitor="val_loss")
+    fit = trainer(max_epochs=2, callbacks=best, enable_checkpointing=True)
+    module = seeded(Worse)
+    fit.fit(module, loader(), loader())
+    now = module.layer.weight.detach().clone()
+    fit.test(module, loader(), verbose=False)
+    assert torch.equal(module.layer.weight, now)
+    with pytest.warns(UserWarning, match="best checkpoint"):
+        fit.test(dataloaders=loader(), verbose=False)
+    assert fit.ckpt_path == best.best_model_path
+    assert not torch.equal(module.layer.weight, now)
+    assert torch.equal(module.layer.weight, torch.load(best.best_model_path)["state_dict"]["layer.weight"])

@@ -207,3 +207,43 @@ def test_hyperparameters_of_one_name_must_agree():
     assert rows.params == {"width": 1, "depth": 2}
     with pytest.raises(RuntimeError, match="one name"):
         trainer(logger=Rows()).fit(Base(1), Data(depth=3))
+
+
+class Averages:
+    """As a torchmetrics object: adds up by itself until it is reset."""
+
+    def __init__(self):
+        self.values, self._forward_cache = [], None
+
+    def update(self, value):
+        self.values.append(value)
+
+    def compute(self):
+        return torch.tensor(sum(self.values) / len(self.values))
+
+    def reset(self):
+        self.values = []
+
+
+def test_a_metric_begins_every_pass_from_nothing():
+    class Measuring(Regression):
+        def __init__(self):
+            super().__init__()
+            self.shared, self.value = Averages(), 1.0
+
+        def validation_step(self, batch, batch_idx):
+            self.shared.update(self.value)
+            self.log("value", self.shared)
+            if self.value == 7:
+                raise RuntimeError("in the middle")
+
+        test_step = validation_step
+
+    module, fit = Measuring(), trainer()
+    fit.fit(module, loader(), loader())
+    assert module.shared.values == []
+    module.value = 7.0
+    with pytest.raises(RuntimeError):
+        fit.validate(module, loader(), verbose=False)
+    module.value = 5.0
+    assert fit.test(module, loader(), verbose=False) == [{"value": 5.0}]
