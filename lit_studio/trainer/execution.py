@@ -81,6 +81,9 @@ def carry_out(trainer: Trainer, call: Call) -> Any:
     except BaseException as error:
         _fail(trainer, error, "failed")
         raise
+    finally:
+        trainer.results.batch = None  # it may be large, and the trainer lives on
+        trainer.fit_loop.forget()
     trainer.state.status = TrainerStatus.FINISHED
     trainer.state.stage = None
     return result
@@ -213,7 +216,7 @@ def _verify_fit(trainer: Trainer, module: LightningModule) -> None:
 
 def _read(trainer: Trainer, call: Call) -> dict[str, Any] | None:
     path = call.ckpt_path
-    if path is None and call.model is None and getattr(trainer.checkpoint_callback, "best_model_path", ""):
+    if path is None and call.model is None and getattr(trainer.checkpoint_callback, "best_model_path", None):
         path = "best"
         warnings.warn(
             f"`.{call.fn}()` was called without a model and without `ckpt_path`, so the best checkpoint of the last "
@@ -329,7 +332,7 @@ def _tear_down(trainer: Trainer) -> None:
         trainer.datamodule.teardown(stage=fn)
     trainer.hooks.call("teardown", stage=fn)
     for logger in trainer.loggers:
-        logger.finalize("success")
+        trainer.observation.ask(logger, logger.finalize, "success")
     trainer.strategy.teardown()
     if trainer.profiles:
         trainer.profiler.describe()

@@ -206,6 +206,11 @@ class FitLoop:
                 stacklevel=2,
             )
 
+    def forget(self) -> None:
+        """Let go of the last step's outputs, which may be large."""
+        if hasattr(self, "_step"):
+            self._step.forget()
+
     def backward(self, loss: Tensor, *args: Any, **kwargs: Any) -> None:
         """``loss.backward()`` with the precision's scaling and the hooks, for manual optimization."""
         self._step.backward(loss, *args, **kwargs)

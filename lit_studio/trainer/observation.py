@@ -7,12 +7,13 @@ observers and loggers, and asks the inbox whether a person wants something.
 from __future__ import annotations
 
 import atexit
+import contextlib
 import logging
 import math
 import shutil
 import time
 import warnings
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from operator import itemgetter
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -81,6 +82,8 @@ class Audience:
         for observer in tuple(self._observers):
             if not self._guard(observer, observer.observe, event):
                 self._observers.remove(observer)
+                with contextlib.suppress(Exception):  # it has been reported; its files are closed all the same
+                    observer.close()
 
     def _guard(self, observer: Observer, call: Any, *args: Any) -> bool:
         try:
@@ -119,6 +122,7 @@ class Observation(Audience):
         self._warned = self._logs_steps = False
         self._planned: int | None = None
         self._unsettled: dict[tuple[int, bool], dict[str, float]] = {}
+        self._failing: set[int] = set()
 
     # Beginning and end ------------------------------------------------------------------------------------------
 
@@ -131,7 +135,7 @@ class Observation(Audience):
         """
         trainer = self._trainer
         self._began, self._paused, self._warned, self._logs_steps = time.monotonic(), 0.0, False, False
-        self._planned, self._unsettled = None, {}
+        self._planned, self._unsettled, self._failing = None, {}, set()
         self.due = self._began + FLUSH_EVERY
         if trainer.plan.barebones or not trainer.strategy.is_global_zero:
             return
@@ -252,15 +256,27 @@ class Observation(Audience):
             self._save_loggers()
 
     def _write_row(self, row: dict[str, float], step: int) -> None:
-        trainer = self._trainer
         if "step" in row:  # a module may log its own "step" to choose the axis
             step = int(row.pop("step"))
-        for logger in trainer.loggers:
-            logger.log_metrics(row.copy(), step)
+        self.write(row, step)
+
+    def write(self, values: Mapping[str, float], step: int) -> None:
+        """Give each logger ``values`` at ``step``."""
+        for logger in self._trainer.loggers:
+            self.ask(logger, logger.log_metrics, dict(values), step)
+
+    def ask(self, logger: Any, call: Callable[..., Any], *args: Any) -> None:
+        """Call one of ``logger``'s methods; a failure must not end a run, so it is reported once and tried again."""
+        try:
+            call(*args)
+        except Exception as error:  # noqa: BLE001 - a full disk, a server that is away, a mistake of the logger's
+            if id(logger) not in self._failing:
+                self._failing.add(id(logger))
+                self.warn("logger-failed", f"{type(logger).__name__} failed, and training goes on: {error!r}")
 
     def _save_loggers(self) -> None:
         for logger in self._trainer.loggers:
-            logger.save()
+            self.ask(logger, logger.save)
 
     def log_epoch(self, stage: str, step: int) -> list[tuple[Series, float]]:
         """The epoch's values of ``stage`` go to metrics, observers and loggers; returns them.

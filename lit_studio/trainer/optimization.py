@@ -85,7 +85,9 @@ class LightningOptimizer:
             module.untoggle_optimizer(self)
 
     def __getattr__(self, name: str) -> Any:
-        return getattr(self.__dict__["_optimizer"], name)
+        if "_optimizer" not in self.__dict__:  # while it is being copied
+            raise AttributeError(name)
+        return getattr(self._optimizer, name)
 
     def __repr__(self) -> str:
         return f"Lightning{self._optimizer!r}"

@@ -44,15 +44,17 @@ class Scope:
         on_step, on_epoch: what a call that says nothing means.
         steps: whether ``on_step`` is allowed.
         series: what has been logged here.
+        keys: with which arguments, by name and loader.
     """
 
-    __slots__ = ("hook", "on_epoch", "on_step", "series", "stage", "steps")
+    __slots__ = ("hook", "keys", "on_epoch", "on_step", "series", "stage", "steps")
 
     def __init__(self, hook: str):
         self.hook = hook
         self.stage: str | None = None
         self.on_step, self.on_epoch, self.steps = False, True, True
         self.series: dict[Any, Series] = {}
+        self.keys: dict[tuple[str, int | None], tuple[Any, ...]] = {}
         if hook in _TRAIN_BATCH:
             self.stage, self.on_step, self.on_epoch = "train", True, False
             return
@@ -252,12 +254,11 @@ class Results:
                 value=reduce_fx,
                 advice="For a custom reduction log a torchmetrics.Metric object instead.",
             )
-        for other in scope.series:
-            if other[:2] == key[:2] and other != key:
-                raise MisconfigurationException(
-                    f"You called `self.log({name}, ...)` twice in `{scope.hook}` with different arguments",
-                    advice="Use one set of arguments for one key.",
-                )
+        if scope.keys.setdefault((name, loader), key) != key:
+            raise MisconfigurationException(
+                f"You called `self.log({name}, ...)` twice in `{scope.hook}` with different arguments",
+                advice="Use one set of arguments for one key.",
+            )
         tail = f"/dataloader_idx_{loader}" if suffix and loader is not None else ""
         both = on_step and on_epoch
         series = Series(

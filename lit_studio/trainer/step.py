@@ -71,7 +71,7 @@ class TrainingStep:
             stepping: whether this is the last of them.
         """
         results, optimizer = self._results, self._usual
-        results.batch = batch
+        results.batch, self._outputs = batch, None  # the last step's are free before this one's are made
         if optimizer is not None and accumulate == 1 and not self.forward_only:
             # The general step below, without what nobody asked for: it is this that runs most of the time.
             results.scope = self._scope
@@ -189,6 +189,10 @@ class TrainingStep:
             warnings.warn(
                 "`training_step` returned `None`. If this was on purpose, ignore this warning...", stacklevel=2
             )
+
+    def forget(self) -> None:
+        """Let go of what the last ``training_step`` returned."""
+        self._outputs = None
 
     def take_outputs(self) -> Any:
         """What the hooks at a batch's end get: a mapping, detached, with the loss if there is one."""

@@ -48,8 +48,7 @@ class DeviceStatsMonitor(Callback):
         if self._cpu_stats or (self._cpu_stats is None and device.type == "cpu"):
             stats.update(host_stats())
         named = {f"{type(self).__qualname__}.{hook}/{name}": value for name, value in stats.items()}
-        for logger in trainer.loggers:
-            logger.log_metrics(named, step=trainer.global_step)
+        trainer.observation.write(named, trainer.fit_loop.epoch_loop._batches_that_stepped)
 
     def on_train_batch_start(self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int) -> None:
         """Log, if this step is one to log."""

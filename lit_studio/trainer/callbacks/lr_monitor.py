@@ -111,8 +111,7 @@ class LearningRateMonitor(Callback):
         step = trainer.fit_loop.epoch_loop._batches_that_stepped
         trainer.observation.read()  # loggers get what earlier steps logged first
         trainer.callback_metrics.update({name: torch.tensor(value) for name, value in values.items()})
-        for logger in trainer.loggers:
-            logger.log_metrics(values, step=step)
+        trainer.observation.write(values, step)
         points = tuple(Points(name, (step,), (value,)) for name, value in values.items())
         trainer.emit(MetricsLogged(time.time(), trainer.current_epoch, points))
 

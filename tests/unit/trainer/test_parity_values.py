@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import copy
+import time
+import weakref
+
 import pytest
 import torch
 from torch.utils.data import DataLoader, IterableDataset
@@ -247,3 +251,76 @@ def test_a_metric_begins_every_pass_from_nothing():
         fit.validate(module, loader(), verbose=False)
     module.value = 5.0
     assert fit.test(module, loader(), verbose=False) == [{"value": 5.0}]
+
+
+class Failing(Rows):
+    def log_metrics(self, metrics, step=None):
+        super().log_metrics(metrics, step)
+        raise OSError("No space left on device")
+
+    def finalize(self, status):
+        raise OSError("No space left on device")
+
+
+def test_a_logger_that_fails_is_warned_of_once_and_asked_again():
+    failing, rows = Failing(), Rows()
+    fit = trainer(logger=[failing, rows], log_every_n_steps=1, callbacks=LearningRateMonitor("step"))
+    with pytest.warns(UserWarning, match="Failing failed, and training goes on") as seen:
+        fit.fit(Regression(), loader())
+    assert len([one for one in seen if "goes on" in str(one.message)]) == 1
+    assert len(failing.rows) == len(rows.rows) == 8
+    assert fit.state.finished
+
+
+def test_a_dropped_observers_files_are_closed():
+    class Watching:
+        closed = 0
+
+        def observe(self, event):
+            raise OSError("No space left on device")
+
+        def close(self):
+            self.closed += 1
+
+    watching = Watching()
+    with pytest.warns(UserWarning, match="left out") as seen:
+        trainer(observers=[watching]).fit(Regression(), loader())
+    assert (watching.closed, len([one for one in seen if "left out" in str(one.message)])) == (1, 1)
+
+
+def test_ten_thousand_names_cost_no_more_each_than_ten():
+    class Many(Regression):
+        def training_step(self, batch, batch_idx):
+            began = time.perf_counter()
+            for number in range(10_000):
+                self.log(f"k{number}", 1.0)
+            self.seconds = time.perf_counter() - began
+            return self.error(batch)
+
+    module = Many()
+    (fit := trainer()).fit(module, loader(2))
+    assert len(fit.callback_metrics) == 10_000
+    assert module.seconds < 1.5  # with a look at every earlier name it took 4 seconds and more
+
+
+def test_nothing_large_stays_with_a_trainer_after_its_call():
+    class Large(Regression):
+        def training_step(self, batch, batch_idx):
+            extra = torch.zeros(10)
+            kept.append(weakref.ref(extra))
+            assert sum(one() is not None for one in kept) == 1  # the last step's is gone already
+            return {"loss": self.error(batch), "extra": extra}
+
+    kept = []
+    fit = trainer()
+    fit.fit(Large(), loader())
+    assert not [one for one in kept if one() is not None]
+    assert fit.results.batch is None
+
+
+def test_a_trainer_and_its_wrapped_optimizers_can_be_copied():
+    fit = trainer()
+    fit.fit(module := Regression(), loader())
+    wrapped = copy.deepcopy(module.optimizers())
+    assert isinstance(wrapped, torch.optim.SGD)
+    assert copy.deepcopy(fit).global_step == 4
