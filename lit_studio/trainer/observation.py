@@ -7,7 +7,6 @@ observers and loggers, and asks the inbox whether a person wants something.
 from __future__ import annotations
 
 import atexit
-import contextlib
 import logging
 import math
 import shutil
@@ -57,6 +56,7 @@ class Audience:
         self.displayed = False
         self.due = NEVER
         self._observers: list[Observer] = []
+        self._dropped: list[Observer] = []
 
     def gather(self, directory: Path, given: Iterable[Observer], wants_display: bool) -> RunDirectory:
         """Make or continue the record in ``directory`` and call together who writes and shows it.
@@ -68,30 +68,35 @@ class Audience:
         """
         self.run = RunDirectory.create(directory, {"torch": torch.__version__, "lit-studio": _version()})
         self._observers = [RunRecorder(self.run), *(_made(self.run) if wants_display else ()), *given]
+        self._dropped = []
         self.displayed = any(getattr(observer, "displays", False) for observer in self._observers)
         return self.run
 
     def dismiss(self) -> None:
         """Let the observers go."""
-        for observer in self._observers:
-            self._guard(observer, observer.close)
-        self._observers, self.due = [], NEVER
+        observers, self._observers, self.due = self._observers, [], NEVER
+        failed = [(one, error) for one in observers if (error := _failure(one.close)) is not None]
+        self._report(failed)
 
     def emit(self, event: Event) -> None:
         """Hand ``event`` to every observer; one that fails is reported and dropped."""
+        failed = []
         for observer in tuple(self._observers):
-            if not self._guard(observer, observer.observe, event):
+            error = _failure(observer.observe, event)
+            if error is not None:
                 self._observers.remove(observer)
-                with contextlib.suppress(Exception):  # it has been reported; its files are closed all the same
-                    observer.close()
+                self._dropped.append(observer)
+                _failure(observer.close)  # its files are closed; what else goes wrong is no news
+                failed.append((observer, error))
+        if isinstance(event, RunEnded):
+            for observer in self._dropped:
+                if isinstance(observer, RunRecorder):  # else its status would say for ever that it runs
+                    _failure(observer.end, event)
+        self._report(failed)
 
-    def _guard(self, observer: Observer, call: Any, *args: Any) -> bool:
-        try:
-            call(*args)
-        except Exception as error:  # noqa: BLE001 - watching must never end a run
-            warnings.warn(f"The observer {type(observer).__name__} failed and is left out: {error!r}", stacklevel=3)
-            return False
-        return True
+    def _report(self, failed: list[tuple[Observer, Exception]]) -> None:
+        for observer, error in failed:
+            warnings.warn(f"The observer {type(observer).__name__} failed and is left out: {error!r}", stacklevel=4)
 
     def at(self) -> tuple[int, int]:
         """Where the run stands: optimizer steps done, and the epoch."""
@@ -108,6 +113,15 @@ class Audience:
         now, epoch = self.at()
         self.emit(WarningRaised(time.time(), now if step is None else step, epoch, kind, message))
         warnings.warn(message, stacklevel=2)
+
+
+def _failure(call: Callable[..., Any], *args: Any) -> Exception | None:
+    """What ``call`` raised: watching must never end a run."""
+    try:
+        call(*args)
+    except Exception as error:  # noqa: BLE001 - see above
+        return error
+    return None
 
 
 class Observation(Audience):
@@ -174,8 +188,8 @@ class Observation(Audience):
                 metrics=dict(trainer.results.values),
             )
         )
-        self.dismiss()
         self._commands = None
+        self.dismiss()
 
     def _directory(self) -> Path:
         trainer = self._trainer

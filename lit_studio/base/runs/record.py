@@ -70,6 +70,11 @@ class RunRecorder:
             self._end(event)
         self._write()
 
+    def end(self, event: RunEnded) -> None:
+        """Write the status only: how a run ended whose logs could not be written to its end."""
+        self._end(event)
+        self._write()
+
     def close(self) -> None:
         """Write the last status and close the files; a second call does so again and harms nothing."""
         try:

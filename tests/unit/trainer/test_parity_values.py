@@ -324,3 +324,20 @@ def test_a_trainer_and_its_wrapped_optimizers_can_be_copied():
     wrapped = copy.deepcopy(module.optimizers())
     assert isinstance(wrapped, torch.optim.SGD)
     assert copy.deepcopy(fit).global_step == 4
+
+
+def test_a_record_that_can_not_be_written_ends_with_the_run(tmp_path):
+    class Filling(L.Callback):
+        def on_train_epoch_start(self, trainer, module):
+            if trainer.current_epoch == 1:
+                recorder = trainer.observation._observers[0]
+                recorder._metrics.append = recorder._events.append = _refuse
+
+    def _refuse(*_):
+        raise OSError("No space left on device")
+
+    fit = trainer(tmp_path, logger=True, max_epochs=3, callbacks=Filling())
+    with pytest.warns(UserWarning, match="RunRecorder failed and is left out"):
+        fit.fit(Regression(), loader())
+    status = fit.observation.run.status()
+    assert (status.state, status.step, status.epoch) == ("finished", 12, 3)

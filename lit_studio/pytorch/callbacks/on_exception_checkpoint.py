@@ -1,0 +1,10 @@
+"""Lightning's `lightning.pytorch.callbacks.on_exception_checkpoint`: one of the callbacks' modules.
+
+It must not hold anything of its own: these are other names for what lies in `lit_studio.trainer`.
+"""
+
+from lit_studio.trainer.callbacks.on_exception_checkpoint import OnExceptionCheckpoint
+
+__all__ = [
+    "OnExceptionCheckpoint",
+]

@@ -1,0 +1,10 @@
+"""Lightning's `lightning.pytorch.callbacks.prediction_writer`: one of the callbacks' modules.
+
+It must not hold anything of its own: these are other names for what lies in `lit_studio.trainer`.
+"""
+
+from lit_studio.trainer.callbacks.prediction_writer import BasePredictionWriter
+
+__all__ = [
+    "BasePredictionWriter",
+]
