@@ -144,8 +144,7 @@ class Trainer(Inquiry):
         given = dict(locals())
         del given["self"]
         make_audible()
-        self.plan = make_plan(given)
-        self.fast_dev_run = fast_dev_run
+        self.plan, self.fast_dev_run = make_plan(given), fast_dev_run
         self._refuse_unavailable(given)
         self._place(given)
         self._loggers = resolve_loggers(logger, self.plan)
@@ -153,8 +152,7 @@ class Trainer(Inquiry):
             callbacks, self.plan, enable_checkpointing, enable_progress_bar, enable_model_summary
         )
         self.observers = list(observers)
-        found = resolve_profiler(profiler)
-        self.profiler, self.profiles = found or PassThroughProfiler(), found is not None
+        self.profiler = resolve_profiler(profiler) or PassThroughProfiler()
         self.wants_display = enable_progress_bar is not False and self._may_display(callbacks)
         self._set_attributes()
 
@@ -194,6 +192,7 @@ class Trainer(Inquiry):
         self.log_every_n_steps, self.accumulate_grad_batches = plan.log_every_n_steps, plan.accumulate_grad_batches
         self.gradient_clip_val, self.gradient_clip_algorithm = plan.gradient_clip_val, plan.gradient_clip_algorithm
         self.reload_dataloaders_every_n_epochs = plan.reload_dataloaders_every_n_epochs
+        self.profiles = not isinstance(self.profiler, PassThroughProfiler)
         self.state = TrainerState()
         self.should_stop = self.stopped_by_person = False
         self.epoch_over: str | None = None
