@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from lit_studio.trainer import callbacks, loggers, profilers, strategies
     from lit_studio.trainer.callbacks import Callback
     from lit_studio.trainer.datamodule import LightningDataModule
+    from lit_studio.trainer.fabric import Fabric
     from lit_studio.trainer.module import LightningModule
     from lit_studio.trainer.seed import seed_everything
     from lit_studio.trainer.trainer import Trainer
@@ -39,6 +40,7 @@ _MODULES = {name: f"lit_studio.trainer.{name}" for name in ("callbacks", "logger
 _MODULES |= {name: f"lit_studio.{name}" for name in ("pytorch", "fabric", "studio")}
 _NAMES = {
     "Callback": "lit_studio.trainer.callbacks",
+    "Fabric": "lit_studio.trainer.fabric",
     "LightningDataModule": "lit_studio.trainer.datamodule",
     "LightningModule": "lit_studio.trainer.module",
     "Trainer": "lit_studio.trainer.trainer",
@@ -67,6 +69,7 @@ __all__ = [
     "CheckpointCorruptError",
     "CheckpointError",
     "CheckpointNotFoundError",
+    "Fabric",
     "InvalidStateError",
     "InvalidTypeError",
     "InvalidValueError",

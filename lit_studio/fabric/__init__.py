@@ -1,10 +1,14 @@
-"""Lightning's `lightning.fabric`: the door for code written against it; Fabric itself is still to come.
+"""Lightning's `lightning.fabric`: the door for code written against it.
 
 It must not hold anything of its own: these are other names for what lies in `lit_studio.trainer`.
 """
 
+from lit_studio.trainer.fabric import Fabric
+from lit_studio.trainer.fabric_faces import is_wrapped
 from lit_studio.trainer.seed import seed_everything
 
 __all__ = [
+    "Fabric",
+    "is_wrapped",
     "seed_everything",
 ]

@@ -16,5 +16,6 @@ record. Where things are::
     resume.py       what a checkpoint holds
     module.py, datamodule.py, hyperparameters.py   what users subclass
     strategies/, precision.py, accelerators.py     where the model lies and in which numbers
+    fabric.py, fabric_*.py   the same for a loop of one's own
     callbacks/, loggers/, profilers/               what is attached to a run
 """

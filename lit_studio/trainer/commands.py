@@ -15,21 +15,22 @@ from lit_studio.base.runs import Command, Inbox
 from lit_studio.trainer.optimization import set_learning_rate
 
 if TYPE_CHECKING:
+    from lit_studio.trainer.observation import Audience
     from lit_studio.trainer.trainer import Trainer
 
 POLL_EVERY = 0.02
 
 
-class Commands:
-    """Carries out the requests in one run's inbox.
+class Requests:
+    """Reads one run's inbox, pauses and resumes; whoever steers more defines a method ``_name`` for each command.
 
     Args:
-        trainer: whose run it is.
+        audience: who is told.
         inbox: where requests arrive.
     """
 
-    def __init__(self, trainer: Trainer, inbox: Inbox):
-        self._trainer, self._inbox = trainer, inbox
+    def __init__(self, audience: Audience, inbox: Inbox):
+        self._audience, self._inbox = audience, inbox
         self._pausing = False
 
     def carry_out(self) -> float:
@@ -41,12 +42,12 @@ class Commands:
         return self._wait() if self._pausing else 0.0
 
     def _wait(self) -> float:
-        trainer, began = self._trainer, time.monotonic()
-        trainer.emit(Paused(time.time(), trainer.global_step, trainer.current_epoch))
+        audience, began = self._audience, time.monotonic()
+        audience.emit(Paused(time.time(), *audience.at()))
         while self._pausing:
             time.sleep(POLL_EVERY)
             self._do(self._inbox.poll())
-        trainer.emit(Resumed(time.time(), trainer.global_step, trainer.current_epoch))
+        audience.emit(Resumed(time.time(), *audience.at()))
         return time.monotonic() - began
 
     def _do(self, commands: list[Command]) -> None:
@@ -55,14 +56,12 @@ class Commands:
                 detail = getattr(self, f"_{command.name}")(command.arguments)
             except (StudioError, OSError) as error:
                 what = error.what if isinstance(error, StudioError) else str(error)
-                self._trainer.observation.warn("command-refused", f"{command.name} was refused: {what}.")
+                self._audience.warn("command-refused", f"{command.name} was refused: {what}.")
                 continue
-            trainer = self._trainer
-            trainer.emit(
+            self._audience.emit(
                 CommandApplied(
                     time.time(),
-                    trainer.global_step,
-                    trainer.current_epoch,
+                    *self._audience.at(),
                     name=command.name,
                     who=command.who,
                     detail=detail,
@@ -77,6 +76,19 @@ class Commands:
     def _resume(self, arguments: dict[str, Any]) -> str:
         self._pausing = False
         return ""
+
+
+class Commands(Requests):
+    """Carries out what a person asks of a Trainer.
+
+    Args:
+        trainer: whose run it is.
+        inbox: where requests arrive.
+    """
+
+    def __init__(self, trainer: Trainer, inbox: Inbox):
+        super().__init__(trainer.observation, inbox)
+        self._trainer = trainer
 
     def _stop(self, arguments: dict[str, Any]) -> str:
         trainer = self._trainer

@@ -57,6 +57,7 @@ class Audience:
         self.due = NEVER
         self._observers: list[Observer] = []
         self._dropped: list[Observer] = []
+        self._failing: set[int] = set()
 
     def gather(self, directory: Path, given: Iterable[Observer], wants_display: bool) -> RunDirectory:
         """Make or continue the record in ``directory`` and call together who writes and shows it.
@@ -98,6 +99,15 @@ class Audience:
         for observer, error in failed:
             warnings.warn(f"The observer {type(observer).__name__} failed and is left out: {error!r}", stacklevel=4)
 
+    def ask(self, logger: Any, call: Callable[..., Any], *args: Any) -> None:
+        """Call one of ``logger``'s methods; a failure must not end a run, so it is reported once and tried again."""
+        try:
+            call(*args)
+        except Exception as error:  # noqa: BLE001 - a full disk, a server that is away, a mistake of the logger's
+            if id(logger) not in self._failing:
+                self._failing.add(id(logger))
+                self.warn("logger-failed", f"{type(logger).__name__} failed, and training goes on: {error!r}")
+
     def at(self) -> tuple[int, int]:
         """Where the run stands: optimizer steps done, and the epoch."""
         return 0, 0
@@ -136,7 +146,6 @@ class Observation(Audience):
         self._warned = self._logs_steps = False
         self._planned: int | None = None
         self._unsettled: dict[tuple[int, bool], dict[str, float]] = {}
-        self._failing: set[int] = set()
 
     # Beginning and end ------------------------------------------------------------------------------------------
 
@@ -278,15 +287,6 @@ class Observation(Audience):
         """Give each logger ``values`` at ``step``."""
         for logger in self._trainer.loggers:
             self.ask(logger, logger.log_metrics, dict(values), step)
-
-    def ask(self, logger: Any, call: Callable[..., Any], *args: Any) -> None:
-        """Call one of ``logger``'s methods; a failure must not end a run, so it is reported once and tried again."""
-        try:
-            call(*args)
-        except Exception as error:  # noqa: BLE001 - a full disk, a server that is away, a mistake of the logger's
-            if id(logger) not in self._failing:
-                self._failing.add(id(logger))
-                self.warn("logger-failed", f"{type(logger).__name__} failed, and training goes on: {error!r}")
 
     def _save_loggers(self) -> None:
         for logger in self._trainer.loggers:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
+from copy import copy
 from typing import Any
 
 import torch
@@ -58,6 +59,10 @@ class Precision:
         """What steps of the module run in."""
         return nullcontext()
 
+    def inner_context(self) -> AbstractContextManager[Any]:
+        """The same, for where one may be entered inside another: a model within a model."""
+        return self.forward_context()
+
     def init_context(self) -> AbstractContextManager[Any]:
         """What a module is built in, so that its weights are in this precision at once."""
         return nullcontext()
@@ -101,6 +106,10 @@ class MixedPrecision(Precision):
     def forward_context(self) -> AbstractContextManager[Any]:
         """Autocast; one object for all steps."""
         return self._autocast
+
+    def inner_context(self) -> AbstractContextManager[Any]:
+        """Autocast, an object of its own: it keeps what it must restore on itself, so one can't be entered twice."""
+        return copy(self._autocast)
 
     def scale(self, loss: Tensor) -> Tensor:
         """The loss times the scale."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import sys
 import uuid
+from collections.abc import Callable
 from typing import Any
 
 from lit_studio.base.errors import StudioError
@@ -18,6 +19,8 @@ from lit_studio.base.runs.status import finite_or_text
 from lit_studio.base.settings import resolve
 from lit_studio.studio import words
 from lit_studio.widgets.bundle import Bundle, View, final_bundle, live_bundle
+
+AtCellEnd = Callable[[BaseException | None], None]
 
 LINE_EVERY = 1.0
 """Seconds between two updates of the plain line, at least."""
@@ -66,15 +69,30 @@ class Display:
         )
         self._shown = True
 
+    def call_at_cell_end(self, function: AtCellEnd) -> None:
+        """Call ``function`` once, when the cell that runs now has ended, with the error that ended it."""
+        events = self._shell.events
+
+        def ended(result: Any) -> None:
+            events.unregister("post_run_cell", ended)
+            function(result.error_before_exec or result.error_in_exec)
+
+        events.register("post_run_cell", ended)
+
     def another(self) -> Display:
         """A further output below this one."""
         return Display(self._shell)
 
 
 class LiveDashboard:
-    """Displays the dashboard at a run's start and the picture at its end; in between the page asks, at its own pace."""
+    """Displays the dashboard at a run's start and the picture at its end; in between the page asks, at its own pace.
+
+    Attributes:
+        at_cell_end: set by whoever runs a loop that doesn't say when it is over; called when the cell is.
+    """
 
     displays = True
+    at_cell_end: AtCellEnd | None = None
 
     def __init__(self, run: RunDirectory, display: Display):
         self.run = run
@@ -99,6 +117,8 @@ class LiveDashboard:
         self._end(None)
         self._view = "training" if event.stage == "train" else "evaluation"
         self._display, self._next = self._next, self._next.another()
+        if self.at_cell_end is not None:
+            self._display.call_at_cell_end(self.at_cell_end)
         hint = ""
         try:
             from lit_studio.widgets.live import DashboardWidget
@@ -121,9 +141,14 @@ class LiveDashboard:
 
 
 class PlainLine:
-    """One line of text, replaced at most once a second, for places where nothing richer is wanted."""
+    """One line of text, replaced at most once a second, for places where nothing richer is wanted.
+
+    Attributes:
+        at_cell_end: as for :class:`LiveDashboard`.
+    """
 
     displays = True
+    at_cell_end: AtCellEnd | None = None
 
     def __init__(self, run: RunDirectory, display: Display):
         self.run = run
@@ -141,6 +166,8 @@ class PlainLine:
         elif isinstance(event, RunStarted):
             self._display, self._next = self._next, self._next.another()
             self._shown_step = event.step
+            if self.at_cell_end is not None:
+                self._display.call_at_cell_end(self.at_cell_end)
             self._show(event.time)
         elif isinstance(event, Paused):
             self._show(event.time)

@@ -13,7 +13,6 @@ import torch
 from torch.optim import Optimizer
 
 if TYPE_CHECKING:
-    from lit_studio.trainer.module import LightningModule
     from lit_studio.trainer.precision import Precision
 
 
@@ -45,14 +44,14 @@ class Strategy:
         """Note the device; called once, when the Trainer is made."""
         self.root_device = device
 
-    def place(self, module: LightningModule, precision: Precision) -> None:
+    def place(self, module: torch.nn.Module, precision: Precision) -> None:
         """Put ``module`` onto the device in its precision, before the optimizers are made."""
         if precision.active:
             precision.convert_module(module)
         module.to(self.root_device)
         self.model = module
 
-    def step(self, module: LightningModule, name: str) -> Callable[..., Any]:
+    def step(self, module: torch.nn.Module, name: str) -> Callable[..., Any]:
         """What the loop calls for ``training_step`` and its like: the module's own method, or a wrapper around it."""
         method: Callable[..., Any] = getattr(module, name)
         return method
@@ -84,11 +83,11 @@ class Strategy:
 
     # State ------------------------------------------------------------------------------------------------------
 
-    def module_state(self, module: LightningModule) -> dict[str, Any]:
+    def module_state(self, module: torch.nn.Module) -> dict[str, Any]:
         """The module's whole state, as a checkpoint keeps it."""
         return module.state_dict()
 
-    def load_module_state(self, module: LightningModule, state: Mapping[str, Any], strict: bool = True) -> None:
+    def load_module_state(self, module: torch.nn.Module, state: Mapping[str, Any], strict: bool = True) -> None:
         """Put a whole state back into the module."""
         module.load_state_dict(state, strict=strict)
 

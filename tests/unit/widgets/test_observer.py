@@ -6,6 +6,8 @@ import sys
 import time
 
 import pytest
+from IPython.core.events import EventManager, available_events
+from IPython.core.interactiveshell import ExecutionResult
 
 from lit_studio.base.errors import InvalidValueError
 from lit_studio.base.events import Observer, Paused, Progressed, RunEnded, RunStarted
@@ -83,7 +85,13 @@ def test_the_widget_is_closed_when_the_run_has_ended(training, shell, built, mon
 
     closed = []
     close = DashboardWidget.close
-    monkeypatch.setattr(DashboardWidget, "close", lambda widget: closed.append(widget.model_id) or close(widget))
+
+    def noting_close(widget):
+        if widget.comm is not None:  # the garbage collector closes a second time
+            closed.append(widget.model_id)
+        close(widget)
+
+    monkeypatch.setattr(DashboardWidget, "close", noting_close)
     training(observers=[live(shell)])
     first = shell.display_pub.messages[0][0]
     assert first[VIEW_TYPE]["model_id"] in closed
@@ -194,3 +202,23 @@ def test_the_plain_line_tells_of_a_pause(tmp_path, shell):
         line.observe(event)
     recorder.close()
     assert "paused" in shell.outputs[0]["text/plain"]
+
+
+@pytest.mark.parametrize("kind", [LiveDashboard, PlainLine])
+@pytest.mark.parametrize("error", [None, ValueError("in the cell")])
+def test_who_does_not_say_when_a_run_is_over_hears_of_the_cells_end(training, shell, built, kind, error):
+    shell.events = EventManager(shell, available_events)
+    heard = []
+
+    def made(run):
+        observer = kind(run, Display(shell))
+        observer.at_cell_end = heard.append
+        return observer
+
+    training(observers=[made])
+    assert heard == []
+    for ended_by in (error, KeyboardInterrupt()):
+        result = ExecutionResult(None)
+        result.error_in_exec = ended_by
+        shell.events.trigger("post_run_cell", result)
+    assert heard == [error]  # once, at the end of the cell that was running
