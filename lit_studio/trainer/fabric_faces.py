@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Mapping
+from copy import deepcopy
 from types import MethodType
 from typing import Any
 
@@ -57,6 +58,16 @@ class FabricModule(nn.Module):
     def dtype(self) -> torch.dtype:
         """The first parameter's; torch's default if there is none."""
         return next((parameter.dtype for parameter in self.parameters()), torch.get_default_dtype())
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        """:meth:`forward`, with the coat's own hooks; where there is nothing to add, the module is called at once."""
+        own = self.__dict__
+        hooks = (
+            own["_forward_hooks"] or own["_forward_pre_hooks"] or own["_backward_hooks"] or own["_backward_pre_hooks"]
+        )
+        if hooks or own["_precision"].active:
+            return super().__call__(*args, **kwargs)
+        return own["_call"](*args, **kwargs)
 
     def forward(self, *args: Any, **kwargs: Any) -> Any:
         """The module's own ``forward``, its inputs and operations in the precision, its outputs in torch's default."""
@@ -113,6 +124,12 @@ class FabricModule(nn.Module):
     def load_state_dict(self, state_dict: Mapping[str, Any], *args: Any, **kwargs: Any) -> Any:
         """Into the module."""
         return self.module.load_state_dict(state_dict, *args, **kwargs)
+
+    def __deepcopy__(self, memo: Any) -> FabricModule:
+        copied = FabricModule(deepcopy(self._forward_module, memo), self._precision, self._strategy, self._run)
+        copied._forward_methods |= self._forward_methods
+        copied.training = self.training
+        return copied
 
     def __getattr__(self, name: str) -> Any:
         own = self.__dict__

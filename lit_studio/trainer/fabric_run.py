@@ -56,6 +56,7 @@ class FabricRun(Audience):
         samples, data_wait: what that loader has given, and the seconds it was waited for.
         should_stop: whether a person, or the program, wants the loop to end.
         in_backward: whether ``fabric.backward`` runs.
+        live: whether the run is open.
         optimizers, schedulers: what the learning rate is set on.
     """
 
@@ -74,15 +75,18 @@ class FabricRun(Audience):
         self._furthest = 0  # the largest step that was logged, for loops that step no optimizer of ours
         self._directory: Path | None = None
         self._requests: _FabricRequests | None = None
-        self._live = self._warned = False
+        self.live = self._warned = False
         self._began = self._active = 0.0
         self._error_before = _last_error()
+
+    def __deepcopy__(self, memo: Any) -> FabricRun:
+        return self  # a copy of a model or an optimizer is of the same run
 
     def at(self) -> tuple[int, int]:
         """Optimizer steps (the largest logged step if there were none), and the epoch."""
         return self.steps or self._furthest, max(0, self.passes - 1)
 
-    def log(self, name: str, value: Any, step: int | None) -> int:
+    def keep(self, name: str, value: Any, step: int | None) -> int:
         """Keep ``value``; see ``Fabric.log``. Returns the step that it was given."""
         series = self._series.get(name)
         if series is None:
@@ -101,8 +105,11 @@ class FabricRun(Audience):
         return step
 
     def told(self, names: Iterable[str], step: int) -> None:
-        """:meth:`log` was called for ``names``, which loggers get as one row; flush if it is time."""
-        if not self._live:
+        """:meth:`keep` was called for ``names``, which loggers get as one row; flush if it is time.
+
+        Without loggers it needs to be called only if the run isn't :attr:`live` or the flush is due.
+        """
+        if not self.live:
             self._open()
         if self.loggers:
             self._rows.append((step, [(name, len(self._series[name].values) - 1) for name in names]))
@@ -112,12 +119,14 @@ class FabricRun(Audience):
     # Beginning and end ------------------------------------------------------------------------------------------
 
     def _open(self) -> None:
-        self._live, self._began = True, time.monotonic()
+        self.live, self._began = True, time.monotonic()
         self.due = self._began + FLUSH_EVERY
         if not self._writes:
             return
         if self._directory is None:
             self._directory = self._place()
+        else:  # what stopped the run before doesn't stop what goes on with it
+            self.should_stop = False
         run = self.gather(self._directory, (), resolve("mode").value != "off")
         for observer in self._observers:
             if hasattr(observer, "at_cell_end"):  # a notebook knows when the program's turn is over
@@ -138,7 +147,7 @@ class FabricRun(Audience):
         Args:
             error: what ended it early.
         """
-        if not self._live:
+        if not self.live:
             return
         self._read()
         self._progress()
@@ -150,11 +159,11 @@ class FabricRun(Audience):
         self.emit(RunEnded(time.time(), state, "train", step, epoch, words, dict(self._values)))
         self.dismiss()
         self._active += time.monotonic() - self._began
-        self._live, self._requests = False, None
+        self.live, self._requests = False, None
 
     def finish(self, error: BaseException | None = None) -> None:
         """:meth:`close`, and let the loggers close too."""
-        was_live = self._live
+        was_live = self.live
         self.close(error)
         for logger in self.loggers if was_live else ():
             self.ask(logger, logger.finalize, "success" if error is None else "failed")

@@ -62,6 +62,8 @@ class FabricSetup(FabricWatching):
         self._refuse_covered("setup", optimizers)
         coat = self.setup_module(module, move_to_device, _reapply_compile)
         covered = [self._cover(optimizer) for optimizer in optimizers]
+        if hasattr(coat.module, "fabric"):
+            coat.module.__dict__["_fabric_optimizers"] = covered
         if scheduler is not None:
             self._run.schedulers.append(known_scheduler(scheduler))
         self.call("on_after_setup", fabric=self, module=coat)
@@ -85,6 +87,7 @@ class FabricSetup(FabricWatching):
         original: Any = coat.module
         if hasattr(original, "fabric"):  # a LightningModule
             original.fabric = self
+            original.__dict__["_fabric_optimizers"] = []
             if original not in self._callbacks:
                 self._callbacks.append(original)
         return coat

@@ -6,6 +6,7 @@ It must not know models, optimizers or loaders.
 from __future__ import annotations
 
 import inspect
+import time
 import warnings
 from collections.abc import Callable, Mapping
 from types import TracebackType
@@ -49,12 +50,15 @@ class FabricWatching(FabricRanks):
         Raises:
             InvalidValueError: ``value`` is neither.
         """
-        self._run.told((name,), self._run.log(name, value, step))
+        run = self._run
+        step = run.keep(name, value, step)
+        if run.loggers or not run.live or time.monotonic() >= run.due:
+            run.told((name,), step)
 
     def log_dict(self, metrics: Mapping[str, Any], step: int | None = None) -> None:
         """:meth:`log` for several values of one moment."""
         for name, value in metrics.items():
-            step = self._run.log(name, value, step)
+            step = self._run.keep(name, value, step)
         if step is not None and metrics:
             self._run.told(metrics, step)
 

@@ -180,6 +180,9 @@ class LightningModule(ModelHooks, DataHooks, CheckpointHooks, ExportMixin, Hyper
         Args:
             use_pl_optimizer: wrapped so that the trainer sees the steps; False gives torch's own.
         """
+        if self.fabric is not None:
+            found = self.__dict__["_fabric_optimizers"]
+            return found[0] if len(found) == 1 else found
         return self.trainer.fit_loop.optimization.faces(use_pl_optimizer)
 
     def lr_schedulers(self) -> Any:
@@ -198,7 +201,7 @@ class LightningModule(ModelHooks, DataHooks, CheckpointHooks, ExportMixin, Hyper
                 "After `manual_backward`, `self.automatic_optimization` must be False",
                 advice="Set `self.automatic_optimization = False` in `__init__`.",
             )
-        self.trainer.fit_loop.backward(loss, *args, **kwargs)
+        (self.fabric or self.trainer.fit_loop).backward(loss, *args, **kwargs)
 
     def backward(self, loss: Tensor, *args: Any, **kwargs: Any) -> None:
         """``loss.backward()``; override to do it otherwise."""
@@ -343,6 +346,9 @@ class LightningModule(ModelHooks, DataHooks, CheckpointHooks, ExportMixin, Hyper
             InvalidValueError: ``value`` can't be logged.
         """
         results = self._results
+        if results is None and self.fabric is not None:
+            self.fabric.log(name, value)
+            return
         if results is None:
             warnings.warn(
                 "You are trying to `self.log()` but the `self.trainer` reference is not registered on the model yet. "
@@ -369,6 +375,9 @@ class LightningModule(ModelHooks, DataHooks, CheckpointHooks, ExportMixin, Hyper
     ) -> None:
         """:meth:`log` for each item of ``dictionary``, or each metric of a torchmetrics collection."""
         results = self._results
+        if results is None and self.fabric is not None:
+            self.fabric.log_dict(dictionary)
+            return
         if results is None:
             self.log("", 0.0)  # warns
             return

@@ -343,6 +343,9 @@ def test_pause_waits_at_a_step_and_stop_is_left_to_the_loop(loop, seen):
     assert seen.of(CommandApplied)[0].who == "ada"
     assert (len(seen.of(Paused)), len(seen.of(Resumed))) == (1, 1)
     assert record()[0].state == "stopped"
+    loop.fabric.log("test_acc", 1.0)
+    loop.fabric.finish()
+    assert (record()[0].state, loop.fabric.should_stop) == ("finished", False)
 
 
 def test_the_learning_rate_is_set_and_saving_is_refused(loop, seen):

@@ -9,6 +9,7 @@ import torch
 from torch.utils.data import DataLoader, Dataset, TensorDataset
 
 import lit_studio as L
+from lit_studio.base.runs import RunDirectory
 from lit_studio.fabric import is_wrapped
 from lit_studio.trainer.precision import MixedPrecision
 
@@ -74,7 +75,19 @@ def test_a_model_forwards_its_attributes_and_state_without_prefix():
     assert net.layer.weight.eq(1).all()
     with pytest.raises(AttributeError, match="nothing_of_that_name"):
         model.nothing_of_that_name  # noqa: B018
-    assert copy.deepcopy(model).module is not net
+
+
+def test_a_copy_of_a_model_is_a_model_of_the_same_run(loop):
+    loop.epoch()  # a run is open, with files
+    loop.model.eval()
+    twin = copy.deepcopy(loop.model)
+    assert twin.module is not loop.network
+    assert not twin.training
+    assert torch.equal(twin(torch.ones(1, 4)), loop.model(torch.ones(1, 4)))
+    with torch.no_grad():
+        twin.weight.zero_()
+    assert not loop.network.weight.eq(0).any()
+    loop.fabric.finish()
 
 
 def test_setup_returns_its_arguments_in_their_order():
@@ -307,9 +320,15 @@ def test_a_lightning_module_knows_its_fabric():
             super().__init__()
             self.layer = torch.nn.Linear(2, 1)
             self.heard = 0
+            self.automatic_optimization = False
 
         def training_step(self, batch):
-            return self.layer(batch).sum()
+            loss = self.layer(batch).sum()
+            self.log("loss", loss, prog_bar=True)
+            self.log_dict({"twice": 2 * loss})
+            self.manual_backward(loss)
+            self.optimizers().step()
+            return loss
 
         def on_train_epoch_end(self):
             self.heard += 1
@@ -319,8 +338,10 @@ def test_a_lightning_module_knows_its_fabric():
     assert module.fabric is f
     loss = model.training_step(torch.ones(1, 2))
     assert loss.dtype is torch.float32
-    f.backward(loss)
-    optimizer.step()
+    assert module.layer.weight.grad.eq(1).all()
+    assert module.optimizers() is optimizer
+    f.finish()
+    assert set(RunDirectory.open("lightning_logs/version_0").status().metrics) == {"loss", "twice"}
     f.call("on_train_epoch_end")
     assert module.heard == 1
 
@@ -333,4 +354,20 @@ def test_a_compiled_model_stays_compiled():
     assert model._forward_module is compiled
     assert list(model.state_dict()) == ["layer.weight", "layer.bias"]
     assert torch.equal(model(torch.ones(1, 4)), net.layer(torch.ones(1, 4)))
-    assert is_wrapped(torch.compile(fabric().setup(Net()), backend="eager"))
+    outer = torch.compile(fabric().setup(Net()), backend="eager")
+    assert is_wrapped(outer)
+    assert torch.equal(outer(torch.ones(1, 4)), outer.layer(torch.ones(1, 4)))
+
+
+def test_hooks_on_a_coat_and_on_its_module_are_called_once_each():
+    net, heard = Net(), []
+    model = fabric().setup(net)
+    net.register_forward_hook(lambda *_: heard.append("module"))
+    model.register_forward_hook(lambda *_: heard.append("coat"))
+    model.register_forward_pre_hook(lambda *_: heard.append("before"))
+    model(torch.ones(1, 4))
+    assert heard == ["before", "module", "coat"]
+    fresh = fabric().setup(Net())
+    fresh.register_full_backward_hook(lambda *_: heard.append("backward"))
+    fresh(torch.ones(1, 4, requires_grad=True)).sum().backward()
+    assert heard[-1] == "backward"
