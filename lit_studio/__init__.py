@@ -10,6 +10,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from lit_studio import callbacks
     from lit_studio.base.errors import (
         CheckpointCorruptError,
         CheckpointError,
@@ -26,8 +27,8 @@ if TYPE_CHECKING:
         RunRecordError,
         StudioError,
     )
-    from lit_studio.trainer import callbacks, loggers, profilers, strategies
-    from lit_studio.trainer.callbacks import Callback
+    from lit_studio.callbacks import Callback
+    from lit_studio.trainer import loggers, profilers, strategies
     from lit_studio.trainer.datamodule import LightningDataModule
     from lit_studio.trainer.fabric import Fabric
     from lit_studio.trainer.module import LightningModule
@@ -36,10 +37,10 @@ if TYPE_CHECKING:
 
     __version__: str
 
-_MODULES = {name: f"lit_studio.trainer.{name}" for name in ("callbacks", "loggers", "profilers", "strategies")}
-_MODULES |= {name: f"lit_studio.{name}" for name in ("pytorch", "fabric", "studio")}
+_MODULES = {name: f"lit_studio.trainer.{name}" for name in ("loggers", "profilers", "strategies")}
+_MODULES |= {name: f"lit_studio.{name}" for name in ("callbacks", "pytorch", "fabric", "studio")}
 _NAMES = {
-    "Callback": "lit_studio.trainer.callbacks",
+    "Callback": "lit_studio.callbacks",
     "Fabric": "lit_studio.trainer.fabric",
     "LightningDataModule": "lit_studio.trainer.datamodule",
     "LightningModule": "lit_studio.trainer.module",

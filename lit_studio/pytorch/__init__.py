@@ -3,8 +3,8 @@
 It must not hold anything of its own: these are other names for what lies in `lit_studio.trainer`.
 """
 
+from lit_studio.callbacks import Callback
 from lit_studio.pytorch import accelerators, callbacks, core, loggers, plugins, profilers, strategies, utilities
-from lit_studio.trainer.callbacks import Callback
 from lit_studio.trainer.datamodule import LightningDataModule
 from lit_studio.trainer.module import LightningModule
 from lit_studio.trainer.seed import seed_everything

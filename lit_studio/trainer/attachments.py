@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING, Any
 
 from lit_studio.base.errors import InvalidStateError, InvalidTypeError, MisconfigurationException
 from lit_studio.base.settings import resolve
-from lit_studio.trainer.callbacks import Callback, Checkpoint, ModelCheckpoint, Timer
-from lit_studio.trainer.callbacks.model_summary import ModelSummary
-from lit_studio.trainer.callbacks.progress import ProgressBar, RichProgressBar
+from lit_studio.callbacks import Callback, Checkpoint, ModelCheckpoint, Timer
+from lit_studio.callbacks.model_summary import ModelSummary
+from lit_studio.callbacks.progress import ProgressBar, RichProgressBar
 from lit_studio.trainer.dispatch import overrides
 from lit_studio.trainer.loggers import CSVLogger, DummyLogger, Logger
 from lit_studio.trainer.plan import Plan

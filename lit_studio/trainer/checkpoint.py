@@ -11,11 +11,8 @@ import io
 import itertools
 import os
 import pickle
-import re
 import shutil
-import socket
 import struct
-import time
 import zipfile
 import zlib
 from collections.abc import Callable, Iterator, Mapping
@@ -25,15 +22,10 @@ from typing import IO, Any, cast
 import torch
 
 from lit_studio.base.errors import CheckpointCorruptError, CheckpointError, CheckpointNotFoundError
-from lit_studio.base.runs.status import process_alive, process_start_time
+from lit_studio.base.files import draft_of, sweep_drafts, sync_folder
 
-_TEMPORARY = ".lit-studio-"
-_TEMPORARY_NAME = re.compile(r"\.lit-studio-([0-9a-f]{8})-(\d+)-(\d+)-\d+\.tmp")
-# Left by another machine (a shared disk), whose processes can't be asked: this old is abandoned.
-_ABANDONED_AFTER = 24 * 3600.0
 _SIBLINGS_TRIED = 5
 _PICKLE = b"\x80"
-_serial = itertools.count()
 
 
 def write_checkpoint(path: Path | str, state: Mapping[str, Any]) -> None:
@@ -54,12 +46,12 @@ def write_checkpoint(path: Path | str, state: Mapping[str, Any]) -> None:
     if path.is_dir():
         raise CheckpointError("A checkpoint can't be written over a directory", value=str(path))
     path.parent.mkdir(parents=True, exist_ok=True)
-    _sweep(path.parent)
+    sweep_drafts(path.parent)
     needed = _estimate_bytes(state)
     free = shutil.disk_usage(path.parent).free
     if needed > free:
         raise _no_space(path, needed, free)
-    draft = path.with_name(_temporary_name())
+    draft = draft_of(path)
     try:
         _save(state, draft, path, needed)
         draft.replace(path)
@@ -67,7 +59,7 @@ def write_checkpoint(path: Path | str, state: Mapping[str, Any]) -> None:
         with contextlib.suppress(OSError):
             draft.unlink()
         raise
-    _sync_folder(path.parent)
+    sync_folder(path.parent)
 
 
 class _Sink(io.RawIOBase):
@@ -124,34 +116,6 @@ def _save(state: Mapping[str, Any], draft: Path, path: Path, needed: int) -> Non
         torch.serialization.set_crc32_options(checked)
 
 
-def link_checkpoint(source: Path | str, target: Path | str, symbolic: bool = False) -> None:
-    """Give the complete file ``source`` the second name ``target``, replaced in one step if it exists.
-
-    Args:
-        source: a checkpoint that is complete on disk.
-        target: the other name, on the same file system.
-        symbolic: a symbolic link, which dies with ``source``; else a hard link, which doesn't. A file system without
-            links gets a copy.
-
-    Raises:
-        OSError: the folder can't be written.
-    """
-    source, target = Path(source), Path(target)
-    draft = target.with_name(_temporary_name())
-    try:
-        try:
-            if symbolic:
-                draft.symlink_to(os.path.relpath(source, target.parent))
-            else:
-                draft.hardlink_to(source)
-        except OSError:
-            shutil.copyfile(source, draft)
-        draft.replace(target)
-        _sync_folder(target.parent)
-    finally:
-        draft.unlink(missing_ok=True)  # a rename between two names of one file leaves both
-
-
 def _no_space(path: Path, needed: int, free: int) -> CheckpointError:
     older = "; the older file is untouched" if path.exists() else ""
     return CheckpointError(
@@ -185,41 +149,6 @@ def _estimate_bytes(state: Any) -> int:
             seen.add(id(value))
             stack.extend(value.values() if isinstance(value, Mapping) else value)
     return sum(storages.values()) + 256 * len(storages) + 4096
-
-
-def _temporary_name() -> str:
-    pid = os.getpid()
-    return f"{_TEMPORARY}{_host()}-{pid}-{process_start_time(pid):.0f}-{next(_serial)}.tmp"
-
-
-def _host() -> str:
-    return f"{zlib.crc32(socket.gethostname().encode()):08x}"
-
-
-def _sweep(folder: Path) -> None:
-    for name in os.listdir(folder):  # noqa: PTH208 - runs before each save, in folders of any size
-        match = _TEMPORARY_NAME.fullmatch(name) if name.startswith(_TEMPORARY) else None
-        if match is None:
-            continue
-        with contextlib.suppress(OSError):
-            if match[1] == _host():
-                stale = not process_alive(int(match[2]), float(match[3]))
-            else:
-                stale = time.time() - (folder / name).stat().st_mtime > _ABANDONED_AFTER
-            if stale:
-                (folder / name).unlink()
-
-
-def _sync_folder(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    except OSError as error:
-        # Some network file systems can't sync a folder; the rename itself has succeeded.
-        if error.errno not in (errno.EINVAL, errno.ENOTSUP, errno.EBADF):
-            raise
-    finally:
-        os.close(descriptor)
 
 
 def read_checkpoint(path: Path | str | IO[bytes], map_location: Any = None, weights_only: bool | None = None) -> Any:

@@ -39,7 +39,7 @@ def overrides(instance: Any, name: str, base: type | None = None) -> bool:
 
 @cache
 def _faces() -> tuple[type, ...]:
-    from lit_studio.trainer.callbacks.base import Callback
+    from lit_studio.callbacks.base import Callback
     from lit_studio.trainer.datamodule import LightningDataModule
     from lit_studio.trainer.module import LightningModule
 
@@ -120,7 +120,7 @@ def _method(trainer: Any, owner: Any, name: str) -> Callable[..., Any]:
 
 
 def _monitors(callback: Any) -> bool:
-    from lit_studio.trainer.callbacks import Checkpoint, EarlyStopping
+    from lit_studio.callbacks import Checkpoint, EarlyStopping
 
     return isinstance(callback, Checkpoint | EarlyStopping)
 

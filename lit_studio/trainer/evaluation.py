@@ -16,8 +16,8 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from lit_studio.base.errors import InvalidStateError, InvalidValueError
+from lit_studio.callbacks.prediction_writer import BasePredictionWriter
 from lit_studio.trainer.batch_indices import IndexedBatches
-from lit_studio.trainer.callbacks.prediction_writer import BasePredictionWriter
 from lit_studio.trainer.combined_loader import CombinedLoader
 from lit_studio.trainer.data import Loaders, evaluation_loaders
 from lit_studio.trainer.dispatch import accepts, overrides

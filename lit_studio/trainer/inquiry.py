@@ -16,9 +16,9 @@ from lit_studio.trainer.optimization import LRSchedulerConfig
 from lit_studio.trainer.state import RunningStage
 
 if TYPE_CHECKING:
+    from lit_studio.callbacks import Callback, Checkpoint, EarlyStopping
+    from lit_studio.callbacks.progress import ProgressBar
     from lit_studio.trainer.accelerators import Accelerator
-    from lit_studio.trainer.callbacks import Callback, Checkpoint, EarlyStopping
-    from lit_studio.trainer.callbacks.progress import ProgressBar
     from lit_studio.trainer.evaluation import EvaluationLoop
     from lit_studio.trainer.loop import FitLoop
     from lit_studio.trainer.module import LightningModule
@@ -257,7 +257,7 @@ class Inquiry:
     @property
     def checkpoint_callbacks(self) -> list[Checkpoint]:
         """The callbacks that write checkpoints."""
-        from lit_studio.trainer.callbacks import Checkpoint
+        from lit_studio.callbacks import Checkpoint
 
         return [one for one in self.callbacks if isinstance(one, Checkpoint)]
 
@@ -269,7 +269,7 @@ class Inquiry:
     @property
     def early_stopping_callbacks(self) -> list[EarlyStopping]:
         """The callbacks that stop a fit whose metric no longer gets better."""
-        from lit_studio.trainer.callbacks import EarlyStopping
+        from lit_studio.callbacks import EarlyStopping
 
         return [one for one in self.callbacks if isinstance(one, EarlyStopping)]
 
@@ -281,7 +281,7 @@ class Inquiry:
     @property
     def progress_bar_callback(self) -> ProgressBar | None:
         """The progress bar, None without one."""
-        from lit_studio.trainer.callbacks.progress import ProgressBar
+        from lit_studio.callbacks.progress import ProgressBar
 
         return next((one for one in self.callbacks if isinstance(one, ProgressBar)), None)
 

@@ -228,9 +228,9 @@ class FitLoop:
     def forward_only(self, value: bool) -> None:
         self._step.forward_only = value
 
-    def use_schedulers(self, configs: list[LRSchedulerConfig]) -> None:
-        """Step these schedulers from now on, instead of those that the module made."""
-        self.optimization.schedulers = configs
+    def use_schedulers(self, *schedulers: Any) -> None:
+        """Step these at each epoch's end from now on, instead of those that the module made."""
+        self.optimization.schedulers = [LRSchedulerConfig(scheduler, interval="epoch") for scheduler in schedulers]
         self._schedulers = Schedulers(self._trainer, self.optimization, self.position)
 
     # Epochs -----------------------------------------------------------------------------------------------------

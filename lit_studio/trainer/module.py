@@ -27,7 +27,7 @@ from lit_studio.trainer.optimization import LightningOptimizer, clip
 from lit_studio.trainer.resume import build_from_checkpoint
 
 if TYPE_CHECKING:
-    from lit_studio.trainer.callbacks.base import Callback
+    from lit_studio.callbacks.base import Callback
     from lit_studio.trainer.results import Results
     from lit_studio.trainer.trainer import Trainer
 

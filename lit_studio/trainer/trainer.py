@@ -18,11 +18,11 @@ from torch.optim import Optimizer
 from lit_studio.base.errors import InvalidStateError, InvalidTypeError, MisconfigurationException
 from lit_studio.base.events import Event, Observer
 from lit_studio.base.settings import resolve
+from lit_studio.callbacks import Callback
 from lit_studio.trainer import execution
 from lit_studio.trainer.accelerators import Accelerator, resolve_accelerator, resolve_devices
 from lit_studio.trainer.attachments import resolve_callbacks, resolve_loggers
 from lit_studio.trainer.batches import count_samples
-from lit_studio.trainer.callbacks import Callback
 from lit_studio.trainer.datamodule import LightningDataModule
 from lit_studio.trainer.dispatch import Dispatcher
 from lit_studio.trainer.display import make_audible

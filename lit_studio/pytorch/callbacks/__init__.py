@@ -3,5 +3,5 @@
 It must not hold anything of its own: these are other names for what lies in `lit_studio.trainer`.
 """
 
-from lit_studio.trainer.callbacks import *
-from lit_studio.trainer.callbacks import __all__ as __all__
+from lit_studio.callbacks import *
+from lit_studio.callbacks import __all__ as __all__

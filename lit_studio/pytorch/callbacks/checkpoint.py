@@ -3,7 +3,7 @@
 It must not hold anything of its own: these are other names for what lies in `lit_studio.trainer`.
 """
 
-from lit_studio.trainer.callbacks.base import Checkpoint
+from lit_studio.callbacks.base import Checkpoint
 
 __all__ = [
     "Checkpoint",

@@ -3,7 +3,7 @@
 It must not hold anything of its own: these are other names for what lies in `lit_studio.trainer`.
 """
 
-from lit_studio.trainer.callbacks.device_stats_monitor import DeviceStatsMonitor
+from lit_studio.callbacks.device_stats_monitor import DeviceStatsMonitor
 
 __all__ = [
     "DeviceStatsMonitor",

@@ -3,7 +3,7 @@
 It must not hold anything of its own: these are other names for what lies in `lit_studio.trainer`.
 """
 
-from lit_studio.trainer.callbacks.lr_monitor import LearningRateMonitor
+from lit_studio.callbacks.lr_monitor import LearningRateMonitor
 
 __all__ = [
     "LearningRateMonitor",

@@ -3,7 +3,7 @@
 It must not hold anything of its own: these are other names for what lies in `lit_studio.trainer`.
 """
 
-from lit_studio.trainer.callbacks.on_exception_checkpoint import OnExceptionCheckpoint
+from lit_studio.callbacks.on_exception_checkpoint import OnExceptionCheckpoint
 
 __all__ = [
     "OnExceptionCheckpoint",

@@ -3,7 +3,7 @@
 It must not hold anything of its own: these are other names for what lies in `lit_studio.trainer`.
 """
 
-from lit_studio.trainer.callbacks.progress import ProgressBar, RichProgressBar, TQDMProgressBar
+from lit_studio.callbacks.progress import ProgressBar, RichProgressBar, TQDMProgressBar
 
 __all__ = [
     "ProgressBar",

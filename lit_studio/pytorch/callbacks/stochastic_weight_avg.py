@@ -3,7 +3,7 @@
 It must not hold anything of its own: these are other names for what lies in `lit_studio.trainer`.
 """
 
-from lit_studio.trainer.callbacks.stochastic_weight_avg import StochasticWeightAveraging
+from lit_studio.callbacks.stochastic_weight_avg import StochasticWeightAveraging
 
 __all__ = [
     "StochasticWeightAveraging",

@@ -3,7 +3,7 @@
 It must not hold anything of its own: these are other names for what lies in `lit_studio.trainer`.
 """
 
-from lit_studio.trainer.callbacks.timer import Timer
+from lit_studio.callbacks.timer import Timer
 
 __all__ = [
     "Timer",

@@ -3,7 +3,7 @@
 It must not hold anything of its own: these are other names for what lies in `lit_studio.trainer`.
 """
 
-from lit_studio.trainer.callbacks.weight_averaging import EMAWeightAveraging, WeightAveraging
+from lit_studio.callbacks.weight_averaging import EMAWeightAveraging, WeightAveraging
 
 __all__ = [
     "EMAWeightAveraging",

@@ -3,7 +3,7 @@
 It must not hold anything of its own: these are other names for what lies in `lit_studio.trainer`.
 """
 
-from lit_studio.trainer.summary import ModelSummary
+from lit_studio.callbacks.summary import ModelSummary
 
 __all__ = [
     "ModelSummary",

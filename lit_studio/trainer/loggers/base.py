@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 if TYPE_CHECKING:
-    from lit_studio.trainer.callbacks.model_checkpoint import ModelCheckpoint
+    from lit_studio.callbacks.model_checkpoint import ModelCheckpoint
 
 
 class Logger(ABC):

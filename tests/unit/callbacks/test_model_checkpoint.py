@@ -16,7 +16,7 @@ import yaml
 
 from lit_studio.base.errors import CheckpointError, InvalidTypeError, InvalidValueError, MisconfigurationException
 from lit_studio.base.events import CheckpointSaved
-from lit_studio.trainer.callbacks import Callback, ModelCheckpoint
+from lit_studio.callbacks import Callback, ModelCheckpoint
 from lit_studio.trainer.checkpoint import read_checkpoint
 from tests.unit.callbacks.models import Scripted, fit
 
@@ -387,7 +387,7 @@ class TestEnds:
         code = (
             "import sys, torch\n"
             "from tests.unit.callbacks.models import Scripted, fit\n"
-            "from lit_studio.trainer.callbacks import LambdaCallback, ModelCheckpoint\n"
+            "from lit_studio.callbacks import LambdaCallback, ModelCheckpoint\n"
             "module = Scripted(); module.ballast = torch.nn.Parameter(torch.zeros(300_000))\n"
             "saving = ModelCheckpoint(sys.argv[1] + '/c', '{step}', save_last=True, every_n_train_steps=1)\n"
             "tell = LambdaCallback(on_train_batch_start=lambda *args: print('step', flush=True))\n"

@@ -13,7 +13,7 @@ from torch import nn
 from torch.utils.data import DataLoader
 
 from lit_studio.base.errors import InvalidTypeError, InvalidValueError, MisconfigurationException
-from lit_studio.trainer.callbacks import (
+from lit_studio.callbacks import (
     BackboneFinetuning,
     BaseFinetuning,
     BasePredictionWriter,
@@ -27,9 +27,9 @@ from lit_studio.trainer.callbacks import (
     RichModelSummary,
     WeightAveraging,
 )
+from lit_studio.callbacks.summary import ModelSummary as Summary
+from lit_studio.callbacks.summary import human_count, summarize
 from lit_studio.trainer.checkpoint import read_checkpoint
-from lit_studio.trainer.summary import ModelSummary as Summary
-from lit_studio.trainer.summary import human_count, summarize
 from lit_studio.trainer.trainer import Trainer
 from tests.unit.callbacks.models import Scripted, fit, loader
 

@@ -12,10 +12,10 @@ import pytest
 import torch
 
 from lit_studio.base.errors import InvalidStateError, InvalidValueError
-from lit_studio.trainer.callbacks import Callback, ProgressBar, RichProgressBar, TQDMProgressBar
-from lit_studio.trainer.callbacks.progress import RichProgressBarTheme
-from lit_studio.trainer.callbacks.progress.base import format_metric
-from lit_studio.trainer.callbacks.progress.passes import Pass, clock, speed
+from lit_studio.callbacks import Callback, ProgressBar, RichProgressBar, TQDMProgressBar
+from lit_studio.callbacks.progress import RichProgressBarTheme
+from lit_studio.callbacks.progress.base import format_metric
+from lit_studio.callbacks.progress.passes import Pass, clock, speed
 from lit_studio.trainer.trainer import Trainer
 from tests.unit.callbacks.models import Scripted, fit, loader
 

@@ -13,7 +13,7 @@ import torch
 
 from lit_studio.base.errors import InvalidStateError, InvalidTypeError, InvalidValueError, MisconfigurationException
 from lit_studio.base.events import MetricsLogged
-from lit_studio.trainer.callbacks import (
+from lit_studio.callbacks import (
     Callback,
     EarlyStopping,
     GradientAccumulationScheduler,
@@ -22,8 +22,8 @@ from lit_studio.trainer.callbacks import (
     ModelCheckpoint,
     Timer,
 )
-from lit_studio.trainer.callbacks.early_stopping import EarlyStoppingReason
-from lit_studio.trainer.callbacks.functional import HOOKS
+from lit_studio.callbacks.early_stopping import EarlyStoppingReason
+from lit_studio.callbacks.functional import HOOKS
 from tests.unit.callbacks.models import Scripted, fit
 
 NAN, INF = float("nan"), float("inf")

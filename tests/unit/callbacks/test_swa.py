@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 from lit_studio.base.errors import MisconfigurationException
-from lit_studio.trainer.callbacks import Callback, LambdaCallback, ModelCheckpoint, StochasticWeightAveraging
+from lit_studio.callbacks import Callback, LambdaCallback, ModelCheckpoint, StochasticWeightAveraging
 from tests.unit.callbacks.models import Scripted, fit
 
 

@@ -15,7 +15,8 @@ import pytest
 import torch
 
 from lit_studio.base.errors import CheckpointCorruptError, CheckpointError, CheckpointNotFoundError
-from lit_studio.trainer.checkpoint import link_checkpoint, read_checkpoint, write_checkpoint
+from lit_studio.base.files import draft_of, link_file
+from lit_studio.trainer.checkpoint import read_checkpoint, write_checkpoint
 
 
 def state(seed=0, size=50):
@@ -151,10 +152,8 @@ class TestWriting:
         assert equal(read_checkpoint(path), state(2))
 
     def test_a_living_writer_s_file_is_not_swept(self, tmp_path):
-        from lit_studio.trainer.checkpoint import _temporary_name
-
         other_host = tmp_path / ".lit-studio-00000000-1-1-0.tmp"
-        mine = tmp_path / _temporary_name()
+        mine = draft_of(tmp_path / "a.ckpt")
         for file in (mine, other_host):
             file.write_bytes(b"x")
         write_checkpoint(tmp_path / "a.ckpt", state())
@@ -267,21 +266,21 @@ class TestReading:
 class TestLinking:
     def test_a_hard_link_outlives_its_source(self, tmp_path):
         write_checkpoint(tmp_path / "a.ckpt", state(1))
-        link_checkpoint(tmp_path / "a.ckpt", tmp_path / "last.ckpt")
-        link_checkpoint(tmp_path / "a.ckpt", tmp_path / "last.ckpt")
+        link_file(tmp_path / "a.ckpt", tmp_path / "last.ckpt")
+        link_file(tmp_path / "a.ckpt", tmp_path / "last.ckpt")
         (tmp_path / "a.ckpt").unlink()
         assert equal(read_checkpoint(tmp_path / "last.ckpt"), state(1))
         assert names(tmp_path) == ["last.ckpt"]
 
     def test_writing_one_name_leaves_the_other(self, tmp_path):
         write_checkpoint(tmp_path / "a.ckpt", state(1))
-        link_checkpoint(tmp_path / "a.ckpt", tmp_path / "last.ckpt")
+        link_file(tmp_path / "a.ckpt", tmp_path / "last.ckpt")
         write_checkpoint(tmp_path / "a.ckpt", state(2))
         assert equal(read_checkpoint(tmp_path / "last.ckpt"), state(1))
 
     def test_a_symbolic_link_survives_moving_the_folder(self, tmp_path):
         write_checkpoint(tmp_path / "one" / "a.ckpt", state(1))
-        link_checkpoint(tmp_path / "one" / "a.ckpt", tmp_path / "one" / "last.ckpt", symbolic=True)
+        link_file(tmp_path / "one" / "a.ckpt", tmp_path / "one" / "last.ckpt", symbolic=True)
         (tmp_path / "one").rename(tmp_path / "two")
         assert (tmp_path / "two" / "last.ckpt").is_symlink()
         assert equal(read_checkpoint(tmp_path / "two" / "last.ckpt"), state(1))

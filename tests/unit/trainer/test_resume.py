@@ -7,7 +7,7 @@ import torch
 from torch.optim.lr_scheduler import CosineAnnealingLR
 
 import lit_studio as L
-from lit_studio.trainer.callbacks import ModelCheckpoint
+from lit_studio.callbacks import ModelCheckpoint
 from lit_studio.trainer.state import Position
 from tests.unit.trainer.models import Validated, equal, loader, seeded, trainer, weights
 

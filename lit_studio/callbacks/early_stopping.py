@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from lit_studio.base.errors import InvalidStateError, MisconfigurationException
-from lit_studio.trainer.callbacks.base import Callback, validates_once_an_epoch
+from lit_studio.callbacks.base import Callback, validates_once_an_epoch
 
 if TYPE_CHECKING:
     from lit_studio.trainer.module import LightningModule

@@ -13,8 +13,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from torch.optim.swa_utils import SWALR
 
 from lit_studio.base.errors import InvalidTypeError, MisconfigurationException
-from lit_studio.trainer.callbacks.base import Callback
-from lit_studio.trainer.optimization import LRSchedulerConfig
+from lit_studio.callbacks.base import Callback
 
 if TYPE_CHECKING:
     from lit_studio.trainer.module import LightningModule
@@ -137,7 +136,7 @@ class StochasticWeightAveraging(Callback):
         if self._has_norms:
             trainer.fit_loop.max_epochs = self._max_epochs + 1
         if self._scheduler_state is not None:
-            trainer.fit_loop.use_schedulers([])  # the file holds the state of ours, not of the module's own
+            trainer.fit_loop.use_schedulers()  # the file holds the state of ours, not of the module's own
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """On a resume inside the averaged epochs: go on at the rate that was reached."""
@@ -196,7 +195,7 @@ class StochasticWeightAveraging(Callback):
             self._scheduler_state = None
             for group, rate in zip(optimizer.param_groups, rates_before, strict=True):
                 group["lr"] = rate
-        trainer.fit_loop.use_schedulers([LRSchedulerConfig(self._scheduler, interval="epoch")])
+        trainer.fit_loop.use_schedulers(self._scheduler)
 
     @torch.no_grad()
     def _update(self, pl_module: LightningModule) -> None:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 from lit_studio.base.errors import InvalidValueError
 from lit_studio.base.events import CheckpointSaved
-from lit_studio.trainer.callbacks.base import Checkpoint
+from lit_studio.callbacks.base import Checkpoint
 
 if TYPE_CHECKING:
     from lit_studio.trainer.module import LightningModule

@@ -8,8 +8,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from lit_studio.trainer.callbacks.progress.base import format_metric
-from lit_studio.trainer.callbacks.progress.passes import DRAW_EVERY, Pass, PassBar, clock, quiet_line, speed
+from lit_studio.callbacks.progress.base import format_metric
+from lit_studio.callbacks.progress.passes import DRAW_EVERY, Pass, PassBar, clock, quiet_line, speed
 
 if TYPE_CHECKING:
     from rich.console import Console

@@ -15,10 +15,10 @@ from typing import Any
 import torch
 from torch import nn
 from torch.nn.parameter import UninitializedBuffer, UninitializedParameter
+from torch.random import fork_rng
 from torch.utils.flop_counter import FlopCounterMode
 
 from lit_studio.base.errors import InvalidValueError
-from lit_studio.trainer.seed import isolate_rng
 
 _UNITS = ("", " K", " M", " B", " T")
 _UNKNOWN = "?"
@@ -157,8 +157,10 @@ class ModelSummary:
         ]
         example = _like(example, next((p for p in model.parameters() if p.is_floating_point()), torch.empty(0)))
         counter = FlopCounterMode(display=False)
+        # A device that nobody has used yet has no state to keep, and asking for it would set it up.
+        devices = range(torch.cuda.device_count()) if torch.cuda.is_initialized() else ()  # type: ignore[no-untyped-call]
         try:
-            with isolate_rng(), _evaluating(model), torch.no_grad(), counter:
+            with fork_rng(devices), _evaluating(model), torch.no_grad(), counter:
                 if isinstance(example, Mapping):
                     model(**example)
                 elif isinstance(example, tuple | list):

@@ -11,7 +11,7 @@ import torch
 from torch.optim.swa_utils import get_ema_avg_fn
 
 from lit_studio.base.errors import InvalidTypeError
-from lit_studio.trainer.callbacks.base import Callback
+from lit_studio.callbacks.base import Callback
 
 if TYPE_CHECKING:
     from collections.abc import Callable

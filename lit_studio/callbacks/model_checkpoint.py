@@ -19,10 +19,10 @@ import torch
 
 from lit_studio.base.errors import InvalidTypeError, MisconfigurationException
 from lit_studio.base.events import CheckpointSaved
-from lit_studio.trainer.callbacks.base import Checkpoint, validates_once_an_epoch
-from lit_studio.trainer.callbacks.checkpoint_names import fill_template, matches_template
-from lit_studio.trainer.callbacks.on_exception_checkpoint import saving_after
-from lit_studio.trainer.checkpoint import link_checkpoint
+from lit_studio.base.files import link_file
+from lit_studio.callbacks.base import Checkpoint, validates_once_an_epoch
+from lit_studio.callbacks.checkpoint_names import fill_template, matches_template
+from lit_studio.callbacks.on_exception_checkpoint import saving_after
 
 if TYPE_CHECKING:
     from lit_studio.trainer.module import LightningModule
@@ -408,7 +408,7 @@ class ModelCheckpoint(Checkpoint):
         if not saved or not trainer.is_global_zero:
             trainer.save_checkpoint(last, self.save_weights_only)
         elif saved != last:
-            link_checkpoint(saved, last, symbolic=self.save_last == "link")
+            link_file(saved, last, symbolic=self.save_last == "link")
         return last
 
     def _set_aside(self, trainer: Trainer, last: str) -> None:

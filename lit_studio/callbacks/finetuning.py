@@ -15,7 +15,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from torch.optim import Optimizer
 
 from lit_studio.base.errors import MisconfigurationException
-from lit_studio.trainer.callbacks.base import Callback
+from lit_studio.callbacks.base import Callback
 
 if TYPE_CHECKING:
     from lit_studio.trainer.module import LightningModule

@@ -1,6 +1,6 @@
 """The callbacks that show what a model consists of when a fit begins.
 
-It must not know how a summary is made: :mod:`lit_studio.trainer.summary` does that.
+It must not know how a summary is made: :mod:`lit_studio.callbacks.summary` does that.
 """
 
 from __future__ import annotations
@@ -8,8 +8,8 @@ from __future__ import annotations
 import logging
 from typing import TYPE_CHECKING, Any
 
-from lit_studio.trainer import summary
-from lit_studio.trainer.callbacks.base import Callback
+from lit_studio.callbacks import summary
+from lit_studio.callbacks.base import Callback
 
 if TYPE_CHECKING:
     from lit_studio.trainer.module import LightningModule

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from lit_studio.base.errors import InvalidTypeError, InvalidValueError, MisconfigurationException
-from lit_studio.trainer.callbacks.base import Callback
+from lit_studio.callbacks.base import Callback
 
 if TYPE_CHECKING:
     from lit_studio.trainer.module import LightningModule

@@ -10,8 +10,8 @@ import sys
 from typing import TYPE_CHECKING, Any, TextIO
 
 from lit_studio.base.errors import InvalidValueError
-from lit_studio.trainer.callbacks.progress.base import format_metric
-from lit_studio.trainer.callbacks.progress.passes import Pass, PassBar, clock, quiet_line, speed
+from lit_studio.callbacks.progress.base import format_metric
+from lit_studio.callbacks.progress.passes import Pass, PassBar, clock, quiet_line, speed
 
 if TYPE_CHECKING:
     from lit_studio.trainer.module import LightningModule

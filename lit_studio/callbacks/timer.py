@@ -12,7 +12,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 from lit_studio.base.errors import InvalidValueError, MisconfigurationException
-from lit_studio.trainer.callbacks.base import Callback
+from lit_studio.callbacks.base import Callback
 
 if TYPE_CHECKING:
     from lit_studio.trainer.module import LightningModule

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from lit_studio.base.errors import InvalidValueError
-from lit_studio.trainer.callbacks.progress.base import ProgressBar, format_metric, known_total
+from lit_studio.callbacks.progress.base import ProgressBar, format_metric, known_total
 
 if TYPE_CHECKING:
     from lit_studio.trainer.module import LightningModule

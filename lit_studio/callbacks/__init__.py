@@ -1,0 +1,43 @@
+"""Callbacks: they steer a run through hooks.
+
+It must not know the loop's inside, nor which observers watch.
+"""
+
+from lit_studio.callbacks.base import Callback, Checkpoint
+from lit_studio.callbacks.device_stats_monitor import DeviceStatsMonitor
+from lit_studio.callbacks.early_stopping import EarlyStopping
+from lit_studio.callbacks.finetuning import BackboneFinetuning, BaseFinetuning
+from lit_studio.callbacks.functional import GradientAccumulationScheduler, LambdaCallback
+from lit_studio.callbacks.lr_monitor import LearningRateMonitor
+from lit_studio.callbacks.model_checkpoint import ModelCheckpoint
+from lit_studio.callbacks.model_summary import ModelSummary, RichModelSummary
+from lit_studio.callbacks.on_exception_checkpoint import OnExceptionCheckpoint
+from lit_studio.callbacks.prediction_writer import BasePredictionWriter
+from lit_studio.callbacks.progress import ProgressBar, RichProgressBar, TQDMProgressBar
+from lit_studio.callbacks.stochastic_weight_avg import StochasticWeightAveraging
+from lit_studio.callbacks.timer import Timer
+from lit_studio.callbacks.weight_averaging import EMAWeightAveraging, WeightAveraging
+
+__all__ = [
+    "BackboneFinetuning",
+    "BaseFinetuning",
+    "BasePredictionWriter",
+    "Callback",
+    "Checkpoint",
+    "DeviceStatsMonitor",
+    "EMAWeightAveraging",
+    "EarlyStopping",
+    "GradientAccumulationScheduler",
+    "LambdaCallback",
+    "LearningRateMonitor",
+    "ModelCheckpoint",
+    "ModelSummary",
+    "OnExceptionCheckpoint",
+    "ProgressBar",
+    "RichModelSummary",
+    "RichProgressBar",
+    "StochasticWeightAveraging",
+    "TQDMProgressBar",
+    "Timer",
+    "WeightAveraging",
+]
