@@ -80,7 +80,7 @@ lock: $(STAMPS)/venv ## Bring environments/constraints.txt up to date
 	@mkdir -p build
 	echo '$(TORCH)' > build/torch.txt
 	env -u UV_FIND_LINKS "$(BIN)/uv" pip compile -q --universal --python-version 3.11 --no-header --no-annotate --upgrade \
-	  --all-extras -c build/torch.txt pyproject.toml > build/constraints.txt
+	  $(EXTRAS) -c build/torch.txt pyproject.toml > build/constraints.txt
 	grep -vE '^(nvidia-[^m]|cuda|triton)' build/constraints.txt > environments/constraints.txt
 
 clean: ## Remove everything that these targets made
@@ -102,9 +102,11 @@ $(STAMPS)/venv:
 	@"$(BIN)/python" -m pip install -q --disable-pip-version-check 'uv>=0.9'
 	@mkdir -p $(STAMPS) && printf '%s\n' "$(ROOT)" > $@
 
+# What a developer needs; the other extras are for users with the hardware or the service.
+EXTRAS := --extra gpu --extra test --extra build --extra lint --extra docs
 $(STAMPS)/deps: $(STAMPS)/venv pyproject.toml environments/constraints.txt
 	@echo "Installing the Python packages"
-	@$(UV) pip install -q -c environments/constraints.txt -r pyproject.toml --all-extras
+	@$(UV) pip install -q -c environments/constraints.txt -r pyproject.toml $(EXTRAS)
 	@touch $@
 
 $(STAMPS)/node: $(STAMPS)/deps
