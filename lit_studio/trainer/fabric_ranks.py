@@ -15,14 +15,13 @@ import torch
 from torch import nn
 from torch.overrides import TorchFunctionMode
 
-from lit_studio.base.errors import InvalidTypeError, MisconfigurationException
-from lit_studio.trainer.accelerators import Accelerator, resolve_accelerator, resolve_devices
+from lit_studio.base.errors import InvalidTypeError
+from lit_studio.trainer.accelerators import Accelerator
 from lit_studio.trainer.batches import map_tensors, move
 from lit_studio.trainer.fabric_run import FabricRun
-from lit_studio.trainer.plugins import resolve_plugins
-from lit_studio.trainer.precision import resolve_precision
+from lit_studio.trainer.placement import resolve_placement
 from lit_studio.trainer.rank_zero import rank_zero_deprecation
-from lit_studio.trainer.strategies import Strategy, resolve_strategy
+from lit_studio.trainer.strategies import Strategy
 
 
 class FabricRanks:
@@ -31,18 +30,9 @@ class FabricRanks:
     _run: FabricRun
 
     def __init__(self, accelerator: Any, strategy: Any, devices: Any, num_nodes: int, precision: Any, plugins: Any):
-        if num_nodes != 1:
-            raise MisconfigurationException(
-                "Training on several nodes is not available yet", value=num_nodes, valid="num_nodes=1"
-            )
-        self._accelerator = resolve_accelerator(accelerator)
-        index = resolve_devices(self._accelerator, devices)[0]
-        self._strategy = resolve_strategy(strategy)
-        kind = self._accelerator.name
-        self._strategy.connect(torch.device(kind, index) if kind == "cuda" else torch.device(kind))
-        found = resolve_plugins(plugins, precision)
-        self._checkpoint_io = found.checkpoint_io
-        self._precision = resolve_precision(found.precision or precision, kind)
+        self._placement = resolve_placement(accelerator, strategy, devices, num_nodes, precision, plugins)
+        self._accelerator, self._strategy = self._placement.accelerator, self._placement.strategy
+        self._checkpoint_io, self._precision = self._placement.checkpoint_io, self._placement.precision
 
     def __init_subclass__(cls, **kwargs: Any):
         super().__init_subclass__(**kwargs)

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from lit_studio.trainer.evaluation import EvaluationLoop
     from lit_studio.trainer.loop import FitLoop
     from lit_studio.trainer.module import LightningModule
+    from lit_studio.trainer.placement import Placement
     from lit_studio.trainer.plan import Plan
     from lit_studio.trainer.precision import Precision
     from lit_studio.trainer.results import Results
@@ -49,7 +50,7 @@ class Inquiry:
     source: Any
     _loggers: list[Any]
     _module: LightningModule | None
-    _device_ids: list[int]
+    placement: Placement
 
     # Where it stands --------------------------------------------------------------------------------------------
 
@@ -320,17 +321,17 @@ class Inquiry:
     @property
     def device_ids(self) -> list[int]:
         """The indices of this node's devices."""
-        return self._device_ids
+        return self.placement.device_ids
 
     @property
     def num_devices(self) -> int:
         """Devices on this node."""
-        return len(self._device_ids)
+        return len(self.placement.device_ids)
 
     @property
     def num_nodes(self) -> int:
         """Nodes."""
-        return 1
+        return self.placement.num_nodes
 
     @property
     def world_size(self) -> int:

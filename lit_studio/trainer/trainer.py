@@ -20,7 +20,7 @@ from lit_studio.base.events import Event, Observer
 from lit_studio.base.settings import resolve
 from lit_studio.callbacks import Callback
 from lit_studio.trainer import execution
-from lit_studio.trainer.accelerators import Accelerator, resolve_accelerator, resolve_devices
+from lit_studio.trainer.accelerators import Accelerator
 from lit_studio.trainer.attachments import resolve_callbacks, resolve_loggers
 from lit_studio.trainer.batches import count_samples
 from lit_studio.trainer.datamodule import LightningDataModule
@@ -31,14 +31,13 @@ from lit_studio.trainer.inquiry import Inquiry
 from lit_studio.trainer.loop import FitLoop
 from lit_studio.trainer.module import LightningModule
 from lit_studio.trainer.observation import Observation
+from lit_studio.trainer.placement import ARGUMENTS, resolve_placement
 from lit_studio.trainer.plan import make_plan
-from lit_studio.trainer.plugins import resolve_plugins
-from lit_studio.trainer.precision import resolve_precision
 from lit_studio.trainer.profilers import PassThroughProfiler, Profiler, resolve_profiler
 from lit_studio.trainer.results import Results
 from lit_studio.trainer.resume import gather
 from lit_studio.trainer.state import RunningStage, TrainerFn, TrainerState, TrainerStatus
-from lit_studio.trainer.strategies import Strategy, resolve_strategy
+from lit_studio.trainer.strategies import Strategy
 
 
 class Trainer(Inquiry):
@@ -145,7 +144,6 @@ class Trainer(Inquiry):
         del given["self"]
         make_audible()
         self.plan, self.fast_dev_run = make_plan(given), fast_dev_run
-        self._refuse_unavailable(given)
         self._place(given)
         self._loggers = resolve_loggers(logger, self.plan)
         self.callbacks = resolve_callbacks(
@@ -161,26 +159,14 @@ class Trainer(Inquiry):
         bar, given = self.progress_bar_callback, callbacks if isinstance(callbacks, Sequence) else [callbacks]
         return (bar is None or bar not in given) and resolve("mode").value != "off"
 
-    def _refuse_unavailable(self, given: dict[str, Any]) -> None:
-        if given["num_nodes"] != 1:
-            raise MisconfigurationException(
-                "Training on several nodes is not available yet", value=given["num_nodes"], valid="num_nodes=1"
-            )
+    def _place(self, given: dict[str, Any]) -> None:
         if given["model_registry"] is not None:
             raise MisconfigurationException(
                 "model_registry names a hosted product, which Lit Studio doesn't talk to", value=given["model_registry"]
             )
-
-    def _place(self, given: dict[str, Any]) -> None:
-        self.accelerator = resolve_accelerator(given["accelerator"])
-        self._device_ids = resolve_devices(self.accelerator, given["devices"])
-        self.strategy = resolve_strategy(given["strategy"])
-        kind, index = self.accelerator.name, self._device_ids[0]
-        self.strategy.connect(torch.device(kind, index) if kind == "cuda" else torch.device(kind))
-        self.device_name = self.accelerator.describe(self.strategy.root_device)
-        plugins = resolve_plugins(given["plugins"], given["precision"])
-        self.checkpoint_io = plugins.checkpoint_io
-        self.precision_plugin = resolve_precision(plugins.precision or given["precision"], kind)
+        placed = self.placement = resolve_placement(**{name: given[name] for name in ARGUMENTS})
+        self.accelerator, self.strategy, self.device_name = placed.accelerator, placed.strategy, placed.device_name
+        self.checkpoint_io, self.precision_plugin = placed.checkpoint_io, placed.precision
 
     def _set_attributes(self) -> None:
         plan = self.plan

@@ -1,0 +1,65 @@
+"""Where and in which numerics a run happens: one answer from the arguments that Trainer and Fabric share.
+
+It must not know loops, loaders or what is trained.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+
+from lit_studio.base.errors import MisconfigurationException
+from lit_studio.trainer.accelerators import Accelerator, resolve_accelerator, resolve_devices
+from lit_studio.trainer.plugins import CheckpointIO, resolve_plugins
+from lit_studio.trainer.precision import Precision, resolve_precision
+from lit_studio.trainer.strategies import Strategy, resolve_strategy
+
+ARGUMENTS = ("accelerator", "strategy", "devices", "num_nodes", "precision", "plugins")
+
+
+@dataclass(frozen=True)
+class Placement:
+    """Resolved before work starts.
+
+    Attributes:
+        accelerator: the kind of device.
+        device_ids: the indices of this node's devices.
+        num_nodes: nodes.
+        strategy: how models are placed, with its device.
+        precision: the numerics.
+        checkpoint_io: a user's own way of saving and loading, None for files.
+        device_name: this rank's device in words.
+    """
+
+    accelerator: Accelerator
+    device_ids: list[int]
+    num_nodes: int
+    strategy: Strategy
+    precision: Precision
+    checkpoint_io: CheckpointIO | None
+    device_name: str
+
+
+def resolve_placement(
+    accelerator: Any, strategy: Any, devices: Any, num_nodes: int, precision: Any, plugins: Any
+) -> Placement:
+    """What the arguments of that name mean on this machine; see the Trainer's.
+
+    Raises:
+        MisconfigurationException, InvalidValueError, InvalidTypeError: arguments that are wrong by themselves or
+            together, or that need what this machine or this version doesn't have.
+    """
+    if num_nodes != 1:
+        raise MisconfigurationException(
+            "Training on several nodes is not available yet", value=num_nodes, valid="num_nodes=1"
+        )
+    kind = resolve_accelerator(accelerator)
+    ids = resolve_devices(kind, devices)
+    placed = resolve_strategy(strategy)
+    placed.connect(torch.device(kind.name, ids[0]) if kind.name == "cuda" else torch.device(kind.name))
+    found = resolve_plugins(plugins, precision)
+    numerics = resolve_precision(found.precision or precision, kind.name)
+    name = kind.describe(placed.root_device)
+    return Placement(kind, ids, num_nodes, placed, numerics, found.checkpoint_io, name)
