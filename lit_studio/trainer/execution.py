@@ -26,6 +26,7 @@ from lit_studio.trainer.display import print_results
 from lit_studio.trainer.loggers import Logger
 from lit_studio.trainer.module import LightningModule, attach, unwrap_compiled
 from lit_studio.trainer.state import RunningStage, TrainerFn, TrainerStatus
+from lit_studio.trainer.termination import SIGTERMException, ends_gracefully
 
 if TYPE_CHECKING:
     from lit_studio.trainer.trainer import Trainer
@@ -55,6 +56,7 @@ class Call:
     verbose: bool
 
 
+@ends_gracefully
 def carry_out(trainer: Trainer, call: Call) -> Any:
     """Do what was asked.
 
@@ -79,11 +81,13 @@ def carry_out(trainer: Trainer, call: Call) -> Any:
             return None
         sys.exit(1)
     except BaseException as error:
-        _fail(trainer, error, "failed")
+        _fail(trainer, error, "interrupted" if isinstance(error, SIGTERMException) else "failed")
         raise
     finally:
         trainer.results.batch = None  # it may be large, and the trainer lives on
         trainer.fit_loop.forget()
+        if trainer.plan.compile is not None:
+            trainer.compilation.undo()
     trainer.state.status = TrainerStatus.FINISHED
     trainer.state.stage = None
     return result
@@ -248,6 +252,8 @@ def _set_up(trainer: Trainer, module: LightningModule, checkpoint: dict[str, Any
             module.configure_model()
     if checkpoint is not None:
         resume.restore_module(trainer, checkpoint)
+    if trainer.plan.compile is not None:
+        trainer.compilation.apply(module, trainer.strategy.root_device)
     trainer.strategy.place(module, trainer.precision_plugin)
     if fn == "fit":
         trainer.fit_loop.optimization.configure(module, trainer)
@@ -351,7 +357,7 @@ def _fail(trainer: Trainer, error: BaseException, state: Any) -> None:
     tell.append(trainer.strategy.teardown)
     if trainer.profiles:
         tell.append(trainer.profiler.teardown)
-    words = "" if isinstance(error, KeyboardInterrupt) else f"{type(error).__name__}: {error}"
+    words = "" if isinstance(error, KeyboardInterrupt | SIGTERMException) else f"{type(error).__name__}: {error}"
     tell.append(lambda: trainer.observation.close(state, words))
     for one in tell:
         try:

@@ -33,9 +33,9 @@ from lit_studio.base.errors import InvalidValueError, MisconfigurationException
 from lit_studio.base.events import EpochEnded
 from lit_studio.trainer.combined_loader import CombinedLoader
 from lit_studio.trainer.data import Loaders, LookAhead, fixed_batch_size, training_loaders
-from lit_studio.trainer.optimization import LRSchedulerConfig, Optimization
+from lit_studio.trainer.optimization import LRSchedulerConfig, Optimization, Schedulers
 from lit_studio.trainer.state import Position, RunningStage
-from lit_studio.trainer.step import Schedulers, TrainingStep
+from lit_studio.trainer.step import TrainingStep
 
 if TYPE_CHECKING:
     from lit_studio.trainer.trainer import Trainer

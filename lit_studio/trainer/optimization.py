@@ -21,6 +21,7 @@ from lit_studio.trainer.dispatch import overrides
 
 if TYPE_CHECKING:
     from lit_studio.trainer.module import LightningModule
+    from lit_studio.trainer.state import Position
     from lit_studio.trainer.trainer import Trainer
 
 CLIPPING = ("norm", "value")
@@ -368,3 +369,51 @@ def _scale_scheduler(scheduler: Any, optimizer: Optimizer, index: int, value: fl
     last = getattr(scheduler, "_last_lr", None)
     if isinstance(last, list) and index < len(last):
         last[index] = value
+
+
+class Schedulers:
+    """A fit's schedulers by when they step; empty where nothing is due.
+
+    Args:
+        trainer: with module and metrics.
+        optimization: the fit's optimizers and schedulers.
+        position: moved by each scheduler step.
+    """
+
+    def __init__(self, trainer: Trainer, optimization: Optimization, position: Position):
+        self._trainer, self._position = trainer, position
+        self._step = trainer.profiled("lr_scheduler_step", trainer.lightning_module.lr_scheduler_step)
+        configs = optimization.schedulers if trainer.lightning_module.automatic_optimization else []
+        self.by_step = [c for c in configs if c.interval == "step" and not c.reduce_on_plateau]
+        self.by_epoch = [c for c in configs if c.interval == "epoch" and not c.reduce_on_plateau]
+        self.plateau_by_step = [c for c in configs if c.interval == "step" and c.reduce_on_plateau]
+        self.plateau_by_epoch = [c for c in configs if c.interval == "epoch" and c.reduce_on_plateau]
+
+    def step(self, configs: list[LRSchedulerConfig]) -> None:
+        """Step those of ``configs`` whose frequency is met."""
+        position = self._position
+        for config in configs:
+            done = position.batches_begun if config.interval == "step" else position.epoch + 1
+            if done % config.frequency:
+                continue
+            metric = None
+            if config.reduce_on_plateau:
+                metric = self._monitored(config)
+                if metric is None:
+                    continue
+            self._step(config.scheduler, metric)
+            position.scheduler_steps += 1
+
+    def _monitored(self, config: LRSchedulerConfig) -> Any:
+        metrics = self._trainer.callback_metrics
+        if config.monitor in metrics:
+            return metrics[config.monitor]
+        message = (
+            f"ReduceLROnPlateau conditioned on metric {config.monitor} which is not available. Available metrics are: "
+            f"{sorted(metrics)}"
+        )
+        advice = "Condition can be set using `monitor` key in lr scheduler dict."
+        if config.strict:
+            raise MisconfigurationException(message, advice=advice)
+        warnings.warn(f"{message}. {advice} Skipping this update.", stacklevel=2)
+        return None

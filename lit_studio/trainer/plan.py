@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from lit_studio.base.errors import InvalidTypeError, InvalidValueError, MisconfigurationException
+from lit_studio.trainer.compiling import resolve_compile
 from lit_studio.trainer.optimization import check_clipping
 
 LIMITS = ("limit_train_batches", "limit_val_batches", "limit_test_batches", "limit_predict_batches")
@@ -57,6 +58,8 @@ class Plan:
     reload_dataloaders_every_n_epochs: int
     default_root_dir: str
     enable_autolog_hparams: bool
+    compile: Mapping[str, Any] | None
+    capture_step: bool
 
 
 def make_plan(given: Mapping[str, Any]) -> Plan:
@@ -115,6 +118,8 @@ def make_plan(given: Mapping[str, Any]) -> Plan:
         ),
         default_root_dir=os.fspath(given["default_root_dir"] or Path.cwd()),
         enable_autolog_hparams=bool(given["enable_autolog_hparams"]),
+        compile=resolve_compile(given["compile"]),
+        capture_step=bool(given["capture_step"]),
     )
 
 

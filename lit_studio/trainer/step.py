@@ -13,8 +13,9 @@ from torch import Tensor
 from torch.optim import LBFGS, Optimizer
 
 from lit_studio.base.errors import MisconfigurationException
+from lit_studio.trainer.capture import captured
 from lit_studio.trainer.dispatch import accepts, overrides
-from lit_studio.trainer.optimization import LRSchedulerConfig, Optimization, clip
+from lit_studio.trainer.optimization import Optimization, clip
 
 if TYPE_CHECKING:
     from lit_studio.trainer.state import Position
@@ -60,6 +61,8 @@ class TrainingStep:
         self._batch_idx, self._divisor, self._first = 0, 1, True
         self._outputs: Any = None
         self._warned = False
+        wanted = trainer.plan.capture_step
+        self._capture = captured(trainer, self._whole, self._optimizer, self._note_loss) if wanted else None
 
     def run(self, batch: Any, batch_idx: int, accumulate: int, stepping: bool) -> None:
         """Train on ``batch``.
@@ -72,6 +75,11 @@ class TrainingStep:
         """
         results, optimizer = self._results, self._usual
         results.batch, self._outputs = batch, None  # the last step's are free before this one's are made
+        if self._capture is not None:
+            done, self._outputs = self._capture.run(batch, batch_idx)
+            if done:
+                self._position.optimizer_steps += 1
+                return
         if optimizer is not None and accumulate == 1 and not self.forward_only:
             # The general step below, without what nobody asked for: it is this that runs most of the time.
             results.scope = self._scope
@@ -88,6 +96,23 @@ class TrainingStep:
             self._run_automatic(batch_idx, accumulate, stepping)
         else:
             self._outputs = self._forward(batch, batch_idx)
+
+    def _whole(self, batch: Any, batch_idx: int) -> tuple[Any, Tensor | None]:
+        """A step without anything in it that must run in Python each time."""
+        assert self._optimizer is not None
+        output = self._forward(batch, batch_idx)
+        loss = self._take_loss(output)
+        self._optimizer.zero_grad()
+        if loss is not None:
+            loss.backward()  # type: ignore[no-untyped-call]
+        if self._clips:
+            self._before_step(self._optimizer)
+        self._optimizer.step()
+        return output, loss
+
+    def _note_loss(self, loss: Tensor) -> None:
+        self._results.losses.append(loss)
+        self._results.loss_steps.append(self._position.stepped)
 
     def _run_automatic(self, batch_idx: int, accumulate: int, stepping: bool) -> None:
         self._batch_idx = batch_idx
@@ -193,6 +218,8 @@ class TrainingStep:
     def forget(self) -> None:
         """Let go of what the last ``training_step`` returned."""
         self._outputs = None
+        if self._capture is not None:
+            self._capture.close()
 
     def take_outputs(self) -> Any:
         """What the hooks at a batch's end get: a mapping, detached, with the loss if there is one."""
@@ -261,51 +288,3 @@ class TrainingStep:
 def steps_plainly(optimizer: Optimizer) -> bool:
     """Whether ``optimizer`` does with a closure just what it does after one: true of torch's own, but for LBFGS."""
     return type(optimizer).__module__.startswith("torch.optim") and not isinstance(optimizer, LBFGS)
-
-
-class Schedulers:
-    """A fit's schedulers by when they step; empty where nothing is due.
-
-    Args:
-        trainer: with module and metrics.
-        optimization: the fit's optimizers and schedulers.
-        position: moved by each scheduler step.
-    """
-
-    def __init__(self, trainer: Trainer, optimization: Optimization, position: Position):
-        self._trainer, self._position = trainer, position
-        self._step = trainer.profiled("lr_scheduler_step", trainer.lightning_module.lr_scheduler_step)
-        configs = optimization.schedulers if trainer.lightning_module.automatic_optimization else []
-        self.by_step = [c for c in configs if c.interval == "step" and not c.reduce_on_plateau]
-        self.by_epoch = [c for c in configs if c.interval == "epoch" and not c.reduce_on_plateau]
-        self.plateau_by_step = [c for c in configs if c.interval == "step" and c.reduce_on_plateau]
-        self.plateau_by_epoch = [c for c in configs if c.interval == "epoch" and c.reduce_on_plateau]
-
-    def step(self, configs: list[LRSchedulerConfig]) -> None:
-        """Step those of ``configs`` whose frequency is met."""
-        position = self._position
-        for config in configs:
-            done = position.batches_begun if config.interval == "step" else position.epoch + 1
-            if done % config.frequency:
-                continue
-            metric = None
-            if config.reduce_on_plateau:
-                metric = self._monitored(config)
-                if metric is None:
-                    continue
-            self._step(config.scheduler, metric)
-            position.scheduler_steps += 1
-
-    def _monitored(self, config: LRSchedulerConfig) -> Any:
-        metrics = self._trainer.callback_metrics
-        if config.monitor in metrics:
-            return metrics[config.monitor]
-        message = (
-            f"ReduceLROnPlateau conditioned on metric {config.monitor} which is not available. Available metrics are: "
-            f"{sorted(metrics)}"
-        )
-        advice = "Condition can be set using `monitor` key in lr scheduler dict."
-        if config.strict:
-            raise MisconfigurationException(message, advice=advice)
-        warnings.warn(f"{message}. {advice} Skipping this update.", stacklevel=2)
-        return None

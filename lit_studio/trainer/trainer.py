@@ -23,6 +23,7 @@ from lit_studio.trainer import execution
 from lit_studio.trainer.accelerators import Accelerator
 from lit_studio.trainer.attachments import resolve_callbacks, resolve_loggers
 from lit_studio.trainer.batches import count_samples
+from lit_studio.trainer.compiling import Compilation
 from lit_studio.trainer.datamodule import LightningDataModule
 from lit_studio.trainer.dispatch import Dispatcher
 from lit_studio.trainer.display import make_audible
@@ -83,7 +84,11 @@ class Trainer(Inquiry):
         default_root_dir: where logs and checkpoints go; the current directory by default.
         enable_autolog_hparams: whether loggers get the hyper-parameters.
         model_registry: must be None.
-        observers: more of those who watch the run; ours, not Lightning's.
+        observers: more of those who watch the run; ours, not Lightning's, like the two that follow.
+        compile: compile the module for the time of a call: True, a mode or a dict of ``torch.compile``'s keywords;
+            blocks that repeat are compiled one by one.
+        capture_step: on CUDA, record a whole training step as a CUDA graph and replay it. Python in ``training_step``
+            then runs only while recording. Where it can't be, a warning says why.
 
     Attributes:
         should_stop: set it to end the fit at the next step boundary.
@@ -139,6 +144,8 @@ class Trainer(Inquiry):
         enable_autolog_hparams: bool = True,
         model_registry: str | None = None,
         observers: Sequence[Observer] = (),
+        compile: bool | str | dict[str, Any] | None = None,
+        capture_step: bool = False,
     ):
         given = dict(locals())
         del given["self"]
@@ -194,6 +201,7 @@ class Trainer(Inquiry):
         self.testing_loop = EvaluationLoop(self, "test")
         self.prediction = EvaluationLoop(self, "predict")
         self.observation = Observation(self)
+        self.compilation = Compilation(plan.compile)
         if plan.deterministic:
             os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # what cuBLAS needs to be deterministic
             torch.use_deterministic_algorithms(True, warn_only=plan.deterministic == "warn")
