@@ -27,6 +27,9 @@ class CheckpointIO(Protocol):
         """Remove it."""
 
 
+PluginInput = Precision | CheckpointIO | list[Precision | CheckpointIO] | None
+
+
 @dataclass(frozen=True)
 class Plugins:
     """The plugins by kind, None where there is none."""

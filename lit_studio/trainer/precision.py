@@ -9,7 +9,7 @@ import warnings
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from copy import copy
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from torch import Tensor
@@ -27,6 +27,8 @@ ALIASES = {
 }
 TRUE = {"64-true": torch.float64, "16-true": torch.float16, "bf16-true": torch.bfloat16}
 NAMES = ("32-true", "16-mixed", "bf16-mixed", *TRUE)
+PrecisionName = Literal["32-true", "16-mixed", "bf16-mixed", "64-true", "16-true", "bf16-true"]
+PrecisionInput = PrecisionName | Literal["64", "32", "16", "bf16"] | Literal[64, 32, 16] | None
 
 
 class Precision:

@@ -6,11 +6,11 @@ It must not know Jupyter, nor how a loop goes round: it holds the parts and hand
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import timedelta
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from torch.optim import Optimizer
@@ -29,11 +29,14 @@ from lit_studio.trainer.dispatch import Dispatcher
 from lit_studio.trainer.display import make_audible
 from lit_studio.trainer.evaluation import EvaluationLoop, check_return_predictions
 from lit_studio.trainer.inquiry import Inquiry
+from lit_studio.trainer.loggers import Logger
 from lit_studio.trainer.loop import FitLoop
 from lit_studio.trainer.module import LightningModule
 from lit_studio.trainer.observation import Observation
 from lit_studio.trainer.placement import ARGUMENTS, resolve_placement
 from lit_studio.trainer.plan import make_plan
+from lit_studio.trainer.plugins import PluginInput
+from lit_studio.trainer.precision import PrecisionInput
 from lit_studio.trainer.profilers import PassThroughProfiler, Profiler, resolve_profiler
 from lit_studio.trainer.results import Results
 from lit_studio.trainer.resume import gather
@@ -42,9 +45,7 @@ from lit_studio.trainer.strategies import Strategy
 
 
 class Trainer(Inquiry):
-    """Trains, validates, tests and predicts with a :class:`LightningModule`.
-
-    All arguments are Lightning's, by keyword.
+    """Trains, validates, tests and predicts with a LightningModule; all arguments are Lightning's, by keyword.
 
     Args:
         accelerator: ``"auto"``, ``"cpu"``, ``"gpu"``, ``"cuda"`` or ``"mps"``.
@@ -56,21 +57,27 @@ class Trainer(Inquiry):
         logger: True (default) writes CSV files to ``lightning_logs/version_N``; False none; or loggers.
         callbacks: one or several, besides the default ones.
         fast_dev_run: run so many batches (True: 1) of everything, without loggers and checkpoints.
-        max_epochs, min_epochs: the fit's bounds in epochs; 1000 if nothing bounds it, −1 for none.
-        max_steps, min_steps: its bounds in optimizer steps; −1 for none.
+        max_epochs: how many epochs a fit has at most; 1000 if nothing bounds it, −1 for no bound.
+        min_epochs: how many it has at least.
+        max_steps: how many optimizer steps it has at most; −1 for no bound.
+        min_steps: how many it has at least.
         max_time: its bound in time: ``"DD:HH:MM:SS"``, a timedelta or a dict of its arguments.
-        limit_train_batches, limit_val_batches, limit_test_batches, limit_predict_batches: batches (int) or a share
-            (float) of each epoch; all by default.
+        limit_train_batches: training batches (int) or a share (float) of each epoch; all by default.
+        limit_val_batches: likewise for validation.
+        limit_test_batches: likewise for tests.
+        limit_predict_batches: likewise for predictions.
         overfit_batches: the same for training and validation together, without shuffling; 0.0 is off.
         val_check_interval: validate after so many batches (int), a share of the epoch (float, default 1.0), or a time.
         check_val_every_n_epoch: validate every so many epochs; None counts ``val_check_interval`` across epochs.
         num_sanity_val_steps: validation batches to try before training (default 2, −1 all).
         log_every_n_steps: loggers get the steps' values every so many steps (default 50); the run's record and the
             live view get all of them.
-        enable_checkpointing, enable_progress_bar, enable_model_summary: whether the default callbacks and the live
-            view are there (default True).
+        enable_checkpointing: whether there is a default ModelCheckpoint (default True).
+        enable_progress_bar: whether there is a bar, or in a notebook the live view (default True).
+        enable_model_summary: whether the model is told in a table before a fit (default True).
         accumulate_grad_batches: micro-batches of one optimizer step.
-        gradient_clip_val, gradient_clip_algorithm: clip gradients to this norm (``"norm"``, default) or ``"value"``.
+        gradient_clip_val: the norm, or value, that gradients are clipped to; None leaves them.
+        gradient_clip_algorithm: ``"norm"`` (default) or ``"value"``.
         deterministic: True lets torch use deterministic algorithms only, ``"warn"`` warns of others.
         benchmark: cuDNN's benchmark mode.
         inference_mode: evaluate under ``torch.inference_mode`` rather than ``no_grad``.
@@ -106,8 +113,8 @@ class Trainer(Inquiry):
         strategy: str | Strategy = "auto",
         devices: list[int] | str | int = "auto",
         num_nodes: int = 1,
-        precision: Any = None,
-        logger: Any = None,
+        precision: PrecisionInput = None,
+        logger: Logger | Iterable[Logger] | bool | None = None,
         callbacks: Sequence[Callback] | Callback | None = None,
         fast_dev_run: int | bool = False,
         max_epochs: int | None = None,
@@ -130,14 +137,14 @@ class Trainer(Inquiry):
         accumulate_grad_batches: int = 1,
         gradient_clip_val: int | float | None = None,
         gradient_clip_algorithm: str | None = None,
-        deterministic: bool | str | None = None,
+        deterministic: bool | Literal["warn"] | None = None,
         benchmark: bool | None = None,
         inference_mode: bool = True,
         use_distributed_sampler: bool = True,
         profiler: Profiler | str | None = None,
         detect_anomaly: bool = False,
         barebones: bool = False,
-        plugins: Any = None,
+        plugins: PluginInput = None,
         sync_batchnorm: bool = False,
         reload_dataloaders_every_n_epochs: int = 0,
         default_root_dir: str | Path | None = None,
