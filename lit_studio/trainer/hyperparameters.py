@@ -8,11 +8,34 @@ from __future__ import annotations
 import copy
 import inspect
 from argparse import Namespace
-from collections.abc import Iterable, Mapping, MutableMapping
+from collections.abc import Iterable, Iterator, Mapping, MutableMapping
+from contextlib import contextmanager
+from contextvars import ContextVar
 from types import FrameType
 from typing import Any
 
 from lit_studio.base.errors import InvalidStateError, InvalidTypeError
+
+# Under these a command line's hyper-parameters say how, and of which class, the object is made again. The name is
+# Lightning's own, so that it can load the checkpoint too.
+INSTANTIATOR, CLASS_PATH = "_instantiator", "_class_path"
+INSTANTIATED_BY_CLI = "lightning.pytorch.cli.instantiate_module"
+_given: ContextVar[tuple[type[Any], dict[str, Any]] | None] = ContextVar("given_hyperparameters", default=None)
+
+
+@contextmanager
+def given_hyperparameters(cls: type[Any], hparams: dict[str, Any]) -> Iterator[None]:
+    """Let an instance of ``cls`` that is made within keep ``hparams`` in place of the arguments it sees.
+
+    Args:
+        cls: the class; objects of other classes, made inside its ``__init__``, keep their own.
+        hparams: plain values that a command line gave.
+    """
+    token = _given.set((cls, {**hparams, INSTANTIATOR: INSTANTIATED_BY_CLI}))
+    try:
+        yield
+    finally:
+        _given.reset(token)
 
 
 class AttributeDict(dict[str, Any]):
@@ -70,7 +93,8 @@ class HyperparametersMixin:
         if frame is None:
             current = inspect.currentframe()
             frame = current.f_back if current is not None else None
-        given = _init_arguments(self, frame)
+        told = _given.get()
+        given = dict(told[1]) if told is not None and isinstance(self, told[0]) else _init_arguments(self, frame)
         skipped = {ignore} if isinstance(ignore, str) else set(ignore or ())
         kept = {name: value for name, value in given.items() if name not in skipped}
         name: str | None = "kwargs"

@@ -14,6 +14,7 @@ from typing import IO, TYPE_CHECKING, Any
 import torch
 
 from lit_studio.base.errors import CheckpointNotFoundError, InvalidValueError, MisconfigurationException
+from lit_studio.trainer.hyperparameters import INSTANTIATOR
 from lit_studio.trainer.state import Position
 
 if TYPE_CHECKING:
@@ -198,6 +199,11 @@ def build_from_checkpoint(
         checkpoint[cls.CHECKPOINT_HYPER_PARAMS_KEY] = _read_yaml(Path(hparams_file))
         checkpoint.pop(cls.CHECKPOINT_HYPER_PARAMS_NAME, None)
     hparams = dict(checkpoint.get(cls.CHECKPOINT_HYPER_PARAMS_KEY) or {})
+    if hparams.pop(INSTANTIATOR, None) is not None:
+        # Whatever it names: only our own way of making objects is run for a file's sake.
+        from lit_studio.trainer.command_line.instantiation import instantiate_module
+
+        return instantiate_module(cls, {**hparams, **kwargs}), checkpoint
     return cls(**_arguments(cls, hparams, checkpoint.get(cls.CHECKPOINT_HYPER_PARAMS_NAME), kwargs)), checkpoint
 
 
