@@ -70,6 +70,11 @@ class CudaGraphs:
         return answer, graph.replay
 
 
+def graphs_of(device: torch.device) -> Graphs | None:
+    """What records on ``device``, None where nothing does."""
+    return CudaGraphs(device) if device.type == "cuda" else None
+
+
 def captured(
     trainer: Trainer,
     work: Callable[[Any, int], tuple[Any, Tensor | None]],
@@ -88,13 +93,17 @@ def captured(
     def give_up(reason: str) -> None:
         trainer.observation.warn("capture-off", f"Steps run as usual and not as a CUDA graph, because {reason}.")
 
+    device = trainer.strategy.root_device
+    graphs = graphs_of(device)
+    if graphs is None:
+        give_up(f"the device is {device}, and only CUDA has graphs")
+        return None
     reason = obstacle(trainer, optimizer)
     if reason is not None or optimizer is None:
         give_up(str(reason))
         return None
     parameters: list[Tensor] = list(trainer.lightning_module.parameters())
     keeps = trainer.hooks.find("on_train_batch_end") is not None
-    graphs = CudaGraphs(trainer.strategy.root_device)
     return StepCapture(work, optimizer, parameters, trainer.results, note_loss, keeps, graphs, give_up)
 
 
@@ -105,9 +114,7 @@ def obstacle(trainer: Trainer, optimizer: Optimizer | None) -> str | None:
         trainer: with module, hooks and strategy ready.
         optimizer: the fit's; None without one or in manual optimization.
     """
-    device, module = trainer.strategy.root_device, trainer.lightning_module
-    if device.type != "cuda":
-        return f"the device is {device}, and only CUDA has graphs"
+    module = trainer.lightning_module
     if optimizer is None:
         return "the module optimizes manually or without an optimizer"
     if trainer.world_size > 1:

@@ -10,6 +10,8 @@ import lit_studio as L
 from lit_studio.trainer.compiling import regions, resolve_compile
 from tests.unit.trainer.models import loader
 
+# torch, while tracing, looks at the gradients of inputs that are no leaves.
+pytestmark = pytest.mark.filterwarnings("ignore:The .grad attribute of a Tensor:UserWarning")
 OFF = dict.fromkeys(("logger", "enable_checkpointing", "enable_progress_bar", "enable_model_summary"), False)
 
 
