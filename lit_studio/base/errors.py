@@ -12,6 +12,7 @@ This module must not know who raises them. The tree::
     ├── RunError
     │   ├── RunNotFoundError         no run of this id or at this place         (also LookupError)
     │   └── RunRecordError           a run's record exists but can't be read
+    ├── LoggerError                  a logger could not deliver what it was given
     ├── CheckpointError
     │   ├── CheckpointNotFoundError  no such file                               (also FileNotFoundError)
     │   └── CheckpointCorruptError   cut off, flipped bits, or not a checkpoint
@@ -111,6 +112,10 @@ class RunNotFoundError(RunError, LookupError):
 
 class RunRecordError(RunError):
     """A run's record exists but can't be read."""
+
+
+class LoggerError(StudioError):
+    """A logger could not deliver what it was given; a run reports it and goes on."""
 
 
 class CheckpointError(StudioError):

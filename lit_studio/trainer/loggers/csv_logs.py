@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import Any
 
 from lit_studio.base.errors import InvalidValueError
-from lit_studio.trainer.loggers.base import Logger, params_to_dict, rank_zero_experiment
-from lit_studio.trainer.loggers.folders import number, reserve_version, version_folder, with_prefix, write_hparams
+from lit_studio.trainer.loggers.base import params_to_dict, rank_zero_experiment
+from lit_studio.trainer.loggers.folders import FolderLogger, number, with_prefix, write_hparams
 
 _FIRST = ("epoch", "step")
 
@@ -104,7 +104,7 @@ class ExperimentWriter:
             return next(csv.reader(file), [])
 
 
-class CSVLogger(Logger):
+class CSVLogger(FolderLogger):
     """Writes ``<save_dir>/<name>/version_<N>/metrics.csv`` and ``hparams.yaml`` beside it.
 
     Args:
@@ -120,8 +120,6 @@ class CSVLogger(Logger):
         InvalidValueError: ``flush_logs_every_n_steps`` is below 1.
     """
 
-    LOGGER_JOIN_CHAR = "-"
-
     def __init__(
         self,
         save_dir: str | Path,
@@ -134,41 +132,10 @@ class CSVLogger(Logger):
             raise InvalidValueError(
                 "flush_logs_every_n_steps is too small", value=flush_logs_every_n_steps, valid="≥ 1"
             )
-        self._save_dir = os.fspath(save_dir)
-        self._name = name or ""
-        self._version = version
-        self._prefix = prefix
+        super().__init__(save_dir, name, version, prefix)
         self._flush_every = flush_logs_every_n_steps
         self._flushed = 0
         self._experiment: ExperimentWriter | None = None
-
-    @property
-    def name(self) -> str:
-        """The experiment's folder."""
-        return self._name
-
-    @property
-    def version(self) -> int | str:
-        """The version, reserved when first asked for."""
-        if self._version is None:
-            self._version = reserve_version(Path(self.root_dir))
-        return self._version
-
-    @property
-    def save_dir(self) -> str:
-        """Where experiments are kept."""
-        return self._save_dir
-
-    @property
-    def root_dir(self) -> str:
-        """The folder of all versions."""
-        return str(Path(self._save_dir) / self._name)
-
-    @property
-    def log_dir(self) -> str:
-        """The folder of this version."""
-        version = self.version
-        return str(version_folder(Path(self.root_dir), version))
 
     @property
     @rank_zero_experiment

@@ -1,6 +1,6 @@
-"""The folder of an experiment's version and the hyper-parameters in it, for all loggers that write files.
+"""Loggers that write into numbered folders, and the hyper-parameters in these.
 
-It must not know metrics or any file format but ``hparams.yaml``.
+It must not know what a logger writes there, nor any file format but ``hparams.yaml``.
 """
 
 from __future__ import annotations
@@ -8,11 +8,14 @@ from __future__ import annotations
 import enum
 import os
 import re
+from argparse import Namespace
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import torch
+
+from lit_studio.trainer.loggers.base import Logger
 
 HPARAMS_FILE = "hparams.yaml"
 _VERSION = re.compile(r"version_(\d+)")
@@ -40,6 +43,54 @@ def reserve_version(root: Path) -> int:
 def version_folder(root: Path, version: int | str) -> Path:
     """Where ``version`` lies in ``root``: a number in ``version_<N>``, a name under that name."""
     return root / (version if isinstance(version, str) else f"version_{version}")
+
+
+class FolderLogger(Logger):
+    """A logger whose experiments lie in ``<save_dir>/<name>/version_<N>``.
+
+    Args:
+        save_dir: where experiments are kept.
+        name: the experiment's folder; None or empty puts versions into ``save_dir`` itself.
+        version: a number or a folder's name; None takes the next free number when it is first asked for, and makes
+            its folder then, so that no other process gets it.
+        prefix: put before each metric's name with ``-``.
+    """
+
+    LOGGER_JOIN_CHAR = "-"
+
+    def __init__(self, save_dir: str | Path, name: str | None, version: int | str | None, prefix: str):
+        self._save_dir = os.fspath(save_dir)
+        self._name = name or ""
+        self._version = version
+        self._prefix = prefix
+
+    @property
+    def name(self) -> str:
+        """The experiment's folder."""
+        return self._name
+
+    @property
+    def version(self) -> int | str:
+        """The version, reserved when first asked for."""
+        if self._version is None:
+            self._version = reserve_version(Path(self.root_dir))
+        return self._version
+
+    @property
+    def save_dir(self) -> str:
+        """Where experiments are kept."""
+        return self._save_dir
+
+    @property
+    def root_dir(self) -> str:
+        """The folder of all versions."""
+        return str(Path(self._save_dir) / self._name)
+
+    @property
+    def log_dir(self) -> str:
+        """The folder of this version."""
+        version = self.version
+        return str(version_folder(Path(self.root_dir), version))
 
 
 def write_hparams(folder: Path, params: Mapping[str, Any]) -> None:
@@ -90,3 +141,17 @@ def number(value: Any) -> float | int:
 def with_prefix(metrics: Mapping[str, Any], prefix: str, join: str) -> dict[str, Any]:
     """``metrics`` with ``prefix`` and ``join`` before each name, if there is a prefix."""
     return {f"{prefix}{join}{name}": value for name, value in metrics.items()} if prefix else dict(metrics)
+
+
+def flat(params: Mapping[str, Any], prefix: str = "") -> dict[str, bool | int | float | str]:
+    """Nested hyper-parameters as ``a/b``, each a number or text."""
+    found: dict[str, bool | int | float | str] = {}
+    for key, value in params.items():
+        if isinstance(value, Namespace):
+            value = vars(value)
+        if isinstance(value, Mapping):
+            found.update(flat(value, f"{prefix}{key}/"))
+        else:
+            simple = plain(value)
+            found[f"{prefix}{key}"] = simple if isinstance(simple, bool | int | float | str) else str(simple)
+    return found

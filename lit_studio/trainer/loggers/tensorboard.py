@@ -16,21 +16,14 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from lit_studio.base.errors import InvalidTypeError, MissingDependencyError
-from lit_studio.trainer.loggers.base import Logger, params_to_dict, rank_zero_experiment
-from lit_studio.trainer.loggers.folders import (
-    number,
-    plain,
-    reserve_version,
-    version_folder,
-    with_prefix,
-    write_hparams,
-)
+from lit_studio.trainer.loggers.base import params_to_dict, rank_zero_experiment
+from lit_studio.trainer.loggers.folders import FolderLogger, flat, number, with_prefix, write_hparams
 
 if TYPE_CHECKING:
     from torch.utils.tensorboard import SummaryWriter
 
 
-class TensorBoardLogger(Logger):
+class TensorBoardLogger(FolderLogger):
     """Writes event files into ``<save_dir>/<name>/version_<N>[/<sub_dir>]``.
 
     Args:
@@ -48,7 +41,6 @@ class TensorBoardLogger(Logger):
         MissingDependencyError: the package ``tensorboard`` is not installed.
     """
 
-    LOGGER_JOIN_CHAR = "-"
     NAME_HPARAMS_FILE = "hparams.yaml"
 
     def __init__(
@@ -64,33 +56,13 @@ class TensorBoardLogger(Logger):
     ):
         if importlib.util.find_spec("tensorboard") is None:
             raise MissingDependencyError("tensorboard", extra="tensorboard", purpose="TensorBoardLogger")
-        self._save_dir = os.path.expandvars(Path(save_dir).expanduser())
-        self._name = name or ""
-        self._version = version
+        super().__init__(os.path.expandvars(Path(save_dir).expanduser()), name, version, prefix)
         self._log_graph = log_graph
         self._default_hp_metric = default_hp_metric
-        self._prefix = prefix
         self._sub_dir = None if sub_dir is None else os.path.expandvars(Path(sub_dir).expanduser())
         self._kwargs = kwargs
         self._experiment: SummaryWriter | None = None
         self.hparams: dict[str, Any] = {}
-
-    @property
-    def name(self) -> str:
-        """The experiment's folder."""
-        return self._name
-
-    @property
-    def version(self) -> int | str:
-        """The version, reserved when first asked for."""
-        if self._version is None:
-            self._version = reserve_version(Path(self.root_dir))
-        return self._version
-
-    @property
-    def save_dir(self) -> str:
-        """Where experiments are kept."""
-        return self._save_dir
 
     @property
     def sub_dir(self) -> str | None:
@@ -98,16 +70,9 @@ class TensorBoardLogger(Logger):
         return self._sub_dir
 
     @property
-    def root_dir(self) -> str:
-        """The folder of all versions."""
-        return str(Path(self._save_dir) / self._name)
-
-    @property
     def log_dir(self) -> str:
         """The folder of this version's event files."""
-        version = self.version
-        folder = version_folder(Path(self.root_dir), version)
-        return str(folder / self._sub_dir if self._sub_dir else folder)
+        return str(Path(super().log_dir) / self._sub_dir if self._sub_dir else super().log_dir)
 
     @property
     @rank_zero_experiment
@@ -162,7 +127,7 @@ class TensorBoardLogger(Logger):
 
         self.log_metrics(metrics, 0 if step is None else step)
         writer = self.experiment._get_file_writer()
-        for summary in hparams(_flat(fresh), metrics):  # type: ignore[no-untyped-call]
+        for summary in hparams(flat(fresh), metrics):  # type: ignore[no-untyped-call]
             writer.add_summary(summary)
 
     def log_graph(self, model: torch.nn.Module, input_array: torch.Tensor | None = None) -> None:
@@ -184,7 +149,7 @@ class TensorBoardLogger(Logger):
     def save(self) -> None:
         """Flush the event file; write ``hparams.yaml`` into the version's folder once there is something to say."""
         self.experiment.flush()
-        folder = version_folder(Path(self.root_dir), self.version)
+        folder = Path(super().log_dir)
         if not (folder / self.NAME_HPARAMS_FILE).exists() or self.hparams:
             folder.mkdir(parents=True, exist_ok=True)
             write_hparams(folder, self.hparams)
@@ -198,17 +163,3 @@ class TensorBoardLogger(Logger):
     def __getstate__(self) -> dict[str, Any]:
         # The writer holds a thread and a file, and is made anew where it is needed.
         return {**self.__dict__, "_experiment": None}
-
-
-def _flat(params: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    """Nested dicts as ``a/b``, everything else as a number or text."""
-    flat: dict[str, Any] = {}
-    for key, value in params.items():
-        if isinstance(value, Namespace):
-            value = vars(value)
-        if isinstance(value, Mapping):
-            flat.update(_flat(value, f"{prefix}{key}/"))
-        else:
-            simple = plain(value)
-            flat[f"{prefix}{key}"] = simple if isinstance(simple, bool | int | float | str) else str(simple)
-    return flat
