@@ -44,7 +44,7 @@ class Requests:
     def _wait(self) -> float:
         audience, began = self._audience, time.monotonic()
         audience.emit(Paused(time.time(), *audience.at()))
-        while self._pausing:
+        while self._pausing and not audience.leaving:
             time.sleep(POLL_EVERY)
             self._do(self._inbox.poll())
         audience.emit(Resumed(time.time(), *audience.at()))

@@ -48,6 +48,7 @@ class Inquiry:
     accumulate_grad_batches: int
     epoch_over: str | None
     source: Any
+    received_sigterm: bool = False  # whether the process was asked to end during the last call
     _loggers: list[Any]
     _module: LightningModule | None
     placement: Placement
@@ -103,11 +104,6 @@ class Inquiry:
     def evaluating(self) -> bool:
         """Whether it validates or tests."""
         return self.state.stage is not None and self.state.stage.evaluating
-
-    @property
-    def received_sigterm(self) -> bool:
-        """Whether the process was asked to end; the trainer leaves that signal alone."""
-        return False
 
     # Metrics ----------------------------------------------------------------------------------------------------
 

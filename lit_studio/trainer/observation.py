@@ -33,6 +33,7 @@ from lit_studio.base.events import (
 from lit_studio.base.runs import Inbox, RunDirectory, RunRecorder, temporary_run_root
 from lit_studio.trainer.commands import Commands
 from lit_studio.trainer.results import Read, Series
+from lit_studio.trainer.termination import heed
 
 if TYPE_CHECKING:
     from lit_studio.trainer.trainer import Trainer
@@ -49,12 +50,14 @@ class Audience:
         run: the run's directory; None without a record.
         displayed: whether an observer draws progress itself.
         due: when the next flush is due, in ``time.monotonic``'s seconds; a loop compares it once a step.
+        leaving: whether the process was asked to end, so that no pause holds it.
     """
 
     def __init__(self) -> None:
         self.run: RunDirectory | None = None
         self.displayed = False
         self.due = NEVER
+        self.leaving = False
         self._observers: list[Observer] = []
         self._dropped: list[Observer] = []
         self._failing: set[int] = set()
@@ -228,6 +231,7 @@ class Observation(Audience):
         if self._commands is not None:
             self._paused += self._commands.carry_out()
         self.due = time.monotonic() + FLUSH_EVERY
+        heed(self._trainer)
 
     def read(self) -> None:
         """Read what was logged and tell observers and loggers; one copy from the device."""

@@ -4,7 +4,9 @@ It must not hold anything of its own: these are other names for what lies in `li
 """
 
 from lit_studio.base.errors import MisconfigurationException
+from lit_studio.trainer.termination import SIGTERMException
 
 __all__ = [
     "MisconfigurationException",
+    "SIGTERMException",
 ]
