@@ -269,7 +269,8 @@ def _log_hyperparameters(trainer: Trainer) -> None:
     params: dict[str, Any] = {}
     for owner in (trainer.lightning_module, trainer.datamodule):
         if owner is not None and owner._log_hyperparams and trainer.plan.enable_autolog_hparams:
-            _merge(params, owner.hparams_initial)
+            # Which class a command line chose is for checkpoints only.
+            _merge(params, {k: v for k, v in owner.hparams_initial.items() if k != "_class_path"})
     for logger in trainer.loggers:
         if params:
             logger.log_hyperparams(params)

@@ -150,7 +150,7 @@ class Trainer(Inquiry):
         default_root_dir: str | Path | None = None,
         enable_autolog_hparams: bool = True,
         model_registry: str | None = None,
-        observers: Sequence[Observer] = (),
+        observers: Sequence[Observer] | None = None,
         compile: bool | str | dict[str, Any] | None = None,
         capture_step: bool = False,
     ):
@@ -163,7 +163,7 @@ class Trainer(Inquiry):
         self.callbacks = resolve_callbacks(
             callbacks, self.plan, enable_checkpointing, enable_progress_bar, enable_model_summary
         )
-        self.observers = list(observers)
+        self.observers = list(observers or ())
         self.profiler = resolve_profiler(profiler) or PassThroughProfiler()
         self.wants_display = enable_progress_bar is not False and self._may_display(callbacks)
         self._set_attributes()

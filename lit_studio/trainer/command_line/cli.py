@@ -137,7 +137,7 @@ class LightningCLI:
         Args:
             kwargs: for the parser's class.
         """
-        kwargs.setdefault("dump_header", [f"lit_studio=={version('lit-studio')}"])
+        kwargs.setdefault("dump_header", [f"lit_studio.pytorch=={version('lit-studio')}"])
         parser = self.parser_class(**kwargs)
         parser.add_argument(
             "-c", "--config", action=ActionConfigFile, help="Path to a configuration file in json or yaml format."
@@ -317,7 +317,7 @@ class LightningCLI:
     def _plain_config(self) -> Mapping[str, Any]:
         """The configuration in plain values, links resolved; what was parsed does not change any more."""
         if not hasattr(self, "config_dump"):
-            text = self.parser.dump(self.config, skip_link_targets=False, skip_none=False, format="yaml")
+            text = self.parser.dump(self.config, skip_link_targets=False, skip_unset=False, format="yaml")
             dumped = yaml.safe_load(text)
             self.config_dump: dict[str, Any] = dumped if self.subcommand is None else dumped[self.subcommand]
         return self.config_dump
@@ -331,15 +331,14 @@ class LightningCLI:
         ):
             # What a function makes has another signature than the function: only a class can be made again.
             if given is None or isinstance(given, type):
-                maker = recorder(key, self._plain_config)
-                self.parser.add_instantiator(maker, given or base, subclasses=subclasses)
+                self.parser.makers.append((recorder(key, self._plain_config), given or base, subclasses))
 
     def before_instantiate_classes(self) -> None:
         """Override it to do something once :attr:`config` is there."""
 
     def instantiate_classes(self) -> None:
         """Make the datamodule, the model and the trainer."""
-        self.config_init = self.parser.instantiate_classes(self.config)
+        self.config_init = self.parser.instantiate(self.config)
         self.datamodule: LightningDataModule | None = self._get(self.config_init, "data")
         self.model: LightningModule = self._get(self.config_init, "model")
         self._add_configure_optimizers_method_to_model(self.subcommand)

@@ -43,7 +43,7 @@ def instantiate_module(class_type: type[Any], config: Mapping[str, Any]) -> Any:
         given = {"class_path": given.pop(CLASS_PATH), "dict_kwargs": given}
     else:
         parser.add_class_arguments(class_type, "module", fail_untyped=False)
-    return parser.instantiate_classes(parser.parse_object({"module": given})).module
+    return parser.instantiate(parser.parse_object({"module": given})).module
 
 
 def recorder(key: str, read_config: Callable[[], Mapping[str, Any]]) -> Callable[..., Any]:

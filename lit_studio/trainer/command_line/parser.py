@@ -100,6 +100,8 @@ class LightningArgumentParser(ArgumentParser):
         name_by_doors()
         super().__init__(*args, description=description, env_prefix=env_prefix, default_env=default_env, **kwargs)
         self.callback_keys: list[str] = []
+        # What modules are made with, as ``instantiate`` takes it.
+        self.makers: list[tuple[Callable[..., Any], type[Any], bool]] = []
         # By key: the class or classes that may stand there, and the argument that gets the choice.
         self._optimizers: dict[str, tuple[Any, str]] = {}
         self._lr_schedulers: dict[str, tuple[Any, str]] = {}
@@ -175,6 +177,19 @@ class LightningArgumentParser(ArgumentParser):
         """
         self._add_choice(lr_scheduler_class, nested_key, LRSchedulerTypeTuple, skip="optimizer")
         self._lr_schedulers[nested_key] = (lr_scheduler_class, link_to)
+
+    def instantiate(
+        self, namespace: Namespace, instantiate_groups: bool = True, *, instantiators: Any = None
+    ) -> Namespace:
+        """The configuration with objects in place of their descriptions.
+
+        Args:
+            namespace: what was parsed.
+            instantiate_groups: as in jsonargparse.
+            instantiators: as in jsonargparse; by default the command line's.
+        """
+        makers = instantiators or self.makers or None
+        return super().instantiate(namespace, instantiate_groups, instantiators=makers)
 
     def _add_choice(self, chosen: Any, key: str, bases: tuple[type, ...], skip: str) -> None:
         for one in chosen if isinstance(chosen, tuple) else (chosen,):

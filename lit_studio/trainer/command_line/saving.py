@@ -93,5 +93,5 @@ class SaveConfigCallback(Callback):
         if trainer.is_global_zero:
             folder.mkdir(parents=True, exist_ok=True)
             self.parser.save(
-                self.config, str(path), skip_none=False, overwrite=self.overwrite, multifile=self.multifile
+                self.config, str(path), skip_unset=False, overwrite=self.overwrite, multifile=self.multifile
             )
