@@ -9,13 +9,14 @@ import logging
 import sys
 import warnings
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import torch
 
 from lit_studio.base.errors import InvalidStateError, InvalidTypeError, MisconfigurationException
+from lit_studio.callbacks.base import EndOfCall
 from lit_studio.trainer import resume
 from lit_studio.trainer.attachments import check_state_keys, let_callbacks_log, with_module_callbacks
 from lit_studio.trainer.checkpoint import read_checkpoint
@@ -128,9 +129,11 @@ def _run(trainer: Trainer, call: Call, module: LightningModule) -> Any:
     if checkpoint is not None and call.fn == TrainerFn.FITTING:
         step, epoch = int(checkpoint.get("global_step", step)), int(checkpoint.get("epoch", epoch))
     trainer.observation.open(step, epoch)
-    _set_up(trainer, module, checkpoint)
-    with _conditions(trainer):
-        result = _LOOPS[call.fn](trainer, call, checkpoint)
+    result = None
+    with suppress(EndOfCall):
+        _set_up(trainer, module, checkpoint)
+        with _conditions(trainer):
+            result = _LOOPS[call.fn](trainer, call, checkpoint)
     _tear_down(trainer)
     ended_early = trainer.stopped_by_person or (trainer.should_stop and call.fn == TrainerFn.FITTING)
     trainer.observation.close("stopped" if ended_early else "finished")
@@ -273,10 +276,10 @@ def _log_hyperparameters(trainer: Trainer) -> None:
             _merge(params, {k: v for k, v in owner.hparams_initial.items() if k != "_class_path"})
     for logger in trainer.loggers:
         if params:
-            logger.log_hyperparams(params)
+            trainer.observation.ask(logger, logger.log_hyperparams, params)
         if isinstance(logger, Logger) and type(logger).log_graph is not Logger.log_graph:
-            logger.log_graph(trainer.lightning_module)
-        logger.save()
+            trainer.observation.ask(logger, logger.log_graph, trainer.lightning_module)
+        trainer.observation.ask(logger, logger.save)
 
 
 def _merge(params: dict[str, Any], more: Mapping[str, Any]) -> None:
