@@ -29,7 +29,8 @@ SECTIONS = {
 }
 API = [
     "lit_studio",
-    *(f"lit_studio.trainer.{name}" for name in ("callbacks", "loggers", "profilers", "strategies")),
+    "lit_studio.callbacks",
+    *(f"lit_studio.trainer.{name}" for name in ("loggers", "profilers", "strategies")),
     "lit_studio.studio",
     "lit_studio.tracking",
     *(f"lit_studio.base.{name}" for name in ("errors", "events", "runs", "registry", "settings")),

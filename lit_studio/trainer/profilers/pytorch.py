@@ -100,10 +100,12 @@ class PyTorchProfiler(Profiler):
         if self.profiler is None:
             return ""
         self._close_spans()
-        self.profiler.stop()
-        averages = self.profiler.key_averages(group_by_input_shape=self.group_by_input_shapes)
+        profiler, self.profiler = self.profiler, None
+        profiler.stop()
+        if profiler.profiler is None:  # torch makes it with the first step that its schedule records
+            return f"\nProfiler report of {self._stage}: the run ended before the schedule's first recorded step.\n"
+        averages = profiler.key_averages(group_by_input_shape=self.group_by_input_shapes)
         table = averages.table(sort_by=self._sort_key(), row_limit=self.row_limit, **self.table_kwargs)
-        self.profiler = None
         return f"\nProfiler report of {self._stage}\n{table}\n"
 
     def teardown(self, stage: str | None = None) -> None:
