@@ -5,3 +5,4 @@ It must not hold anything of its own: these are other names for what lies in `li
 
 from lit_studio.trainer.loggers import *
 from lit_studio.trainer.loggers import __all__ as __all__
+from lit_studio.trainer.loggers import __getattr__ as __getattr__  # says why a logger isn't there

@@ -78,14 +78,19 @@ class Logger(ABC):
         """A checkpoint callback has written or removed files."""
 
 
-def is_rank_zero() -> bool:
-    """Whether this process is the one that writes; a process outside any launch is."""
+def current_rank() -> int:
+    """This process among all; 0 outside any launch."""
     if torch.distributed.is_available() and torch.distributed.is_initialized():
-        return torch.distributed.get_rank() == 0
-    for variable in ("RANK", "LOCAL_RANK", "SLURM_PROCID"):
+        return torch.distributed.get_rank()
+    for variable in ("RANK", "LOCAL_RANK", "SLURM_PROCID", "JSM_NAMESPACE_RANK"):
         if (rank := os.environ.get(variable, "")).isdigit():
-            return int(rank) == 0
-    return True
+            return int(rank)
+    return 0
+
+
+def is_rank_zero() -> bool:
+    """Whether this process is the one that writes."""
+    return current_rank() == 0
 
 
 def rank_zero_experiment(fn: Callable[..., Any]) -> Callable[..., Any]:
