@@ -1,0 +1,10 @@
+"""Lightning's `lightning.pytorch.loggers.mlflow`: the MLflow logger.
+
+It must not hold anything of its own: these are other names for what lies in `lit_studio.trainer`.
+"""
+
+from lit_studio.trainer.loggers.mlflow import MLFlowLogger
+
+__all__ = [
+    "MLFlowLogger",
+]

@@ -1,0 +1,10 @@
+"""Lightning's `lightning.pytorch.loggers.wandb`: the W&B logger.
+
+It must not hold anything of its own: these are other names for what lies in `lit_studio.trainer`.
+"""
+
+from lit_studio.trainer.loggers.wandb import WandbLogger
+
+__all__ = [
+    "WandbLogger",
+]
