@@ -34,6 +34,7 @@ from lit_studio.base.events import EpochEnded
 from lit_studio.trainer.combined_loader import CombinedLoader
 from lit_studio.trainer.data import Loaders, LookAhead, fixed_batch_size, training_loaders
 from lit_studio.trainer.optimization import LRSchedulerConfig, Optimization, Schedulers
+from lit_studio.trainer.progress_views import ProgressViews
 from lit_studio.trainer.state import Position, RunningStage
 from lit_studio.trainer.step import TrainingStep
 
@@ -44,7 +45,7 @@ _log = logging.getLogger("lit_studio")
 INFINITE = float("inf")
 
 
-class FitLoop:
+class FitLoop(ProgressViews):
     """One trainer's fit. It lives as long as the trainer, so a second ``fit`` goes on where the first ended.
 
     Attributes:
@@ -72,30 +73,6 @@ class FitLoop:
         self._loaded_at = 0
 
     # Bounds -----------------------------------------------------------------------------------------------------
-
-    @property
-    def epoch_loop(self) -> FitLoop:
-        """Lightning keeps ``_batches_that_stepped`` and ``global_step`` one loop further in; here it is this one."""
-        return self
-
-    @property
-    def _batches_that_stepped(self) -> int:
-        return self.position.stepped
-
-    @property
-    def global_step(self) -> int:
-        """Optimizer steps done."""
-        return self.position.optimizer_steps
-
-    @property
-    def total_batch_idx(self) -> int:
-        """Batches begun in the whole fit, less one."""
-        return self.position.earlier_batches + self.position.batches_begun - 1
-
-    @property
-    def batch_idx(self) -> int:
-        """The current batch within its epoch."""
-        return self.position.batches_begun - 1
 
     @property
     def max_batches(self) -> float:

@@ -18,6 +18,7 @@ import torch
 
 SEED_VARIABLE = "PL_GLOBAL_SEED"
 WORKERS_VARIABLE = "PL_SEED_WORKERS"
+MIN_SEED = 0
 MAX_SEED = 2**32 - 1
 _log = logging.getLogger(__name__)
 

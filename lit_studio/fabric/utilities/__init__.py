@@ -4,6 +4,10 @@ It must not hold anything of its own: these are other names for what lies in `li
 """
 
 from lit_studio.trainer.batches import move as move_data_to_device
+from lit_studio.trainer.choices import LightningEnum
+from lit_studio.trainer.filesystems import is_shared_filesystem
+from lit_studio.trainer.hyperparameters import AttributeDict
+from lit_studio.trainer.loader_facts import suggested_max_num_workers
 from lit_studio.trainer.rank_zero import (
     rank_zero_debug,
     rank_zero_deprecation,
@@ -11,12 +15,18 @@ from lit_studio.trainer.rank_zero import (
     rank_zero_only,
     rank_zero_warn,
 )
+from lit_studio.trainer.warning_kinds import disable_possible_user_warnings
 
 __all__ = [
+    "AttributeDict",
+    "LightningEnum",
+    "disable_possible_user_warnings",
+    "is_shared_filesystem",
     "move_data_to_device",
     "rank_zero_debug",
     "rank_zero_deprecation",
     "rank_zero_info",
     "rank_zero_only",
     "rank_zero_warn",
+    "suggested_max_num_workers",
 ]

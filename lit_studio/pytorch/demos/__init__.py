@@ -1,0 +1,26 @@
+"""Lightning's `lightning.pytorch.demos`: small models and data.
+
+It must not hold anything of its own: these are other names for what lies in `lit_studio.trainer`.
+"""
+
+from lit_studio.trainer.demos import (
+    BoringDataModule,
+    BoringModel,
+    DemoModel,
+    LightningLSTM,
+    LightningTransformer,
+    SequenceSampler,
+    SimpleLSTM,
+    Transformer,
+)
+
+__all__ = [
+    "BoringDataModule",
+    "BoringModel",
+    "DemoModel",
+    "LightningLSTM",
+    "LightningTransformer",
+    "SequenceSampler",
+    "SimpleLSTM",
+    "Transformer",
+]

@@ -1,0 +1,11 @@
+"""Lightning's `lightning.pytorch.utilities.enums`: enumerations.
+
+It must not hold anything of its own: these are other names for what lies in `lit_studio.trainer`.
+"""
+
+from lit_studio.trainer.choices import GradClipAlgorithmType, LightningEnum
+
+__all__ = [
+    "GradClipAlgorithmType",
+    "LightningEnum",
+]
