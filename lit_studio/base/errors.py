@@ -12,6 +12,7 @@ This module must not know who raises them. The tree::
     ├── RunError
     │   ├── RunNotFoundError         no run of this id or at this place         (also LookupError)
     │   └── RunRecordError           a run's record exists but can't be read
+    ├── RankError                    a rank of a distributed run failed or died; names it
     ├── LoggerError                  a logger could not deliver what it was given
     ├── CheckpointError
     │   ├── CheckpointNotFoundError  no such file                               (also FileNotFoundError)
@@ -112,6 +113,10 @@ class RunNotFoundError(RunError, LookupError):
 
 class RunRecordError(RunError):
     """A run's record exists but can't be read."""
+
+
+class RankError(StudioError):
+    """A rank of a distributed run failed or died."""
 
 
 class LoggerError(StudioError):
