@@ -5,6 +5,7 @@ It must not know how an argument is described or an object made: the parser and 
 
 from __future__ import annotations
 
+import os
 import sys
 import warnings
 from collections.abc import Callable, Mapping
@@ -35,7 +36,7 @@ from lit_studio.trainer.datamodule import LightningDataModule
 from lit_studio.trainer.hyperparameters import CLASS_PATH, INSTANTIATOR
 from lit_studio.trainer.module import LightningModule
 from lit_studio.trainer.rank_zero import rank_zero_warn
-from lit_studio.trainer.seed import seed_everything
+from lit_studio.trainer.seed import SEED_VARIABLE, seed_everything
 from lit_studio.trainer.trainer import Trainer
 
 if INSTALLED:
@@ -58,7 +59,8 @@ class LightningCLI:
         save_config_kwargs: arguments for it.
         trainer_class: the Trainer class, or a function that returns a trainer.
         trainer_defaults: other defaults for the trainer's arguments; its callbacks are always there.
-        seed_everything_default: the default of ``--seed_everything``: True picks a seed, False leaves all unseeded.
+        seed_everything_default: the default of ``--seed_everything``: a seed; True for the environment's
+            ``PL_GLOBAL_SEED``, or 0; False leaves all unseeded.
         parser_kwargs: arguments for the parser, or a dict of them for each subcommand.
         parser_class: the parser's class.
         subclass_mode_model: whether ``--model`` may choose a subclass of ``model_class``.
@@ -170,8 +172,8 @@ class LightningCLI:
             "--seed_everything",
             type=Union[bool, int],  # noqa: UP007 - shown like this in the help
             default=self.seed_everything_default,
-            help="Set to an int to run seed_everything with this value before classes instantiation. "
-            "Set to True to use a random seed.",
+            help="The seed of everything, set before any object is made. True takes the environment's "
+            f"{SEED_VARIABLE}, or 0; false leaves all unseeded.",
         )
 
     def add_core_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
@@ -311,8 +313,10 @@ class LightningCLI:
         seed = self._get(self.config, "seed_everything")
         if seed is False:
             return
+        if seed is True:
+            seed = os.environ.get(SEED_VARIABLE, "0")
         part = self.config if self.subcommand is None else self.config[self.subcommand]
-        part["seed_everything"] = seed_everything(None if seed is True else seed, workers=True)
+        part["seed_everything"] = seed_everything(seed, workers=True)
 
     def _plain_config(self) -> Mapping[str, Any]:
         """The configuration in plain values, links resolved; what was parsed does not change any more."""
