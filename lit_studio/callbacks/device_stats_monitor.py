@@ -36,7 +36,8 @@ class DeviceStatsMonitor(Callback):
         """Refuse to run without a logger."""
         if not trainer.loggers:
             raise MisconfigurationException(
-                "DeviceStatsMonitor needs a logger", advice="Pass Trainer(logger=True) or a logger."
+                "Cannot use `DeviceStatsMonitor` callback with a Trainer that has no logger",
+                advice="Pass Trainer(logger=True) or a logger.",
             )
 
     def _log(self, trainer: Trainer, pl_module: LightningModule, hook: str, number: int) -> None:

@@ -79,7 +79,7 @@ class EarlyStopping(Callback):
         log_rank_zero_only: bool = False,
     ):
         if mode not in self.mode_dict:
-            raise MisconfigurationException("Unknown mode", value=mode, valid=" or ".join(map(repr, self.mode_dict)))
+            raise MisconfigurationException(f"`mode` can be {' or '.join(self.mode_dict)}, got {mode}")
         self.monitor = monitor
         self.min_delta = abs(min_delta) if mode == "max" else -abs(min_delta)
         self.patience = patience

@@ -161,8 +161,9 @@ class BaseFinetuning(Callback):
         fresh = [parameter for parameter in params if id(parameter) not in held]
         if len(fresh) < len(params):
             warnings.warn(
-                f"The optimizer holds {len(params) - len(fresh)} of the thawed parameters already. Hand it only those "
-                "that are trainable from the start: filter(lambda p: p.requires_grad, self.parameters()).",
+                f"The provided params to be frozen already belong to this optimizer: {len(params) - len(fresh)} of "
+                "them are skipped. Did you init your optimizer in `configure_optimizers` with those that are trainable from "
+                "the start, filter(lambda p: p.requires_grad, self.parameters())?",
                 stacklevel=2,
             )
         return fresh

@@ -5,10 +5,11 @@ It must not know the loop.
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from lit_studio.base.errors import InvalidTypeError, InvalidValueError, MisconfigurationException
+from lit_studio.base.errors import InvalidStateError, InvalidTypeError, InvalidValueError, MisconfigurationException
 from lit_studio.callbacks.base import Callback
 
 if TYPE_CHECKING:
@@ -50,7 +51,8 @@ class GradientAccumulationScheduler(Callback):
 
     Raises:
         InvalidTypeError: ``scheduling`` is empty or no dict.
-        MisconfigurationException: an epoch below 0 or a factor below 1; (at the start of training) manual optimization.
+        MisconfigurationException: an epoch below 0 or a factor below 1.
+        InvalidStateError: (at the start of training) manual optimization.
         InvalidValueError: (at the start of training) the Trainer has an ``accumulate_grad_batches`` of its own.
     """
 
@@ -59,9 +61,11 @@ class GradientAccumulationScheduler(Callback):
             raise InvalidTypeError("scheduling must name at least one epoch", value=scheduling, valid="{epoch: factor}")
         for epoch, factor in scheduling.items():
             if not isinstance(epoch, int) or epoch < 0:
-                raise MisconfigurationException("An epoch must be an integer ≥ 0", value=epoch)
+                raise MisconfigurationException("Epoch should be an int ≥ 0", value=epoch)
             if not isinstance(factor, int) or factor < 1:
-                raise MisconfigurationException(f"The factor of epoch {epoch} must be an integer ≥ 1", value=factor)
+                raise MisconfigurationException(
+                    f"Accumulation factor should be an int ≥ 1; that of epoch {epoch} isn't", value=factor
+                )
         self.scheduling = {0: 1, **scheduling}
         self.epochs = sorted(self.scheduling)
 
@@ -76,15 +80,25 @@ class GradientAccumulationScheduler(Callback):
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Refuse what contradicts the schedule."""
         if not pl_module.automatic_optimization:
-            raise MisconfigurationException(
-                "GradientAccumulationScheduler needs automatic optimization",
+            raise InvalidStateError(
+                "Automatic gradient accumulation and the `GradientAccumulationScheduler` are not supported for manual "
+                "optimization",
                 advice="In manual optimization, decide in training_step when to step.",
             )
         if trainer.accumulate_grad_batches != 1:
             raise InvalidValueError(
-                "The Trainer's accumulate_grad_batches and GradientAccumulationScheduler contradict each other",
+                "You have set `accumulate_grad_batches` and are using the `GradientAccumulationScheduler` callback: "
+                "they contradict each other",
                 value=trainer.accumulate_grad_batches,
                 valid="1 together with the scheduler",
+            )
+        hooks = ("optimizer_step", "optimizer_zero_grad")
+        own = [name for name in hooks if getattr(type(pl_module), name) is not _default_hook(type(pl_module), name)]
+        if own and self.going_to_accumulate_grad_batches():
+            warnings.warn(
+                f"With gradient accumulation the hooks will not be called on every batch: {', '.join(own)} run only "
+                "where an optimizer steps.",
+                stacklevel=2,
             )
         self.on_train_epoch_start(trainer, pl_module)  # a resume may begin inside an epoch
 
@@ -95,3 +109,8 @@ class GradientAccumulationScheduler(Callback):
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Leave the Trainer as it was, so that it can fit again."""
         trainer.accumulate_grad_batches = 1
+
+
+def _default_hook(cls: type, name: str) -> Any:
+    """What ``cls`` got from the package's own base class."""
+    return next((vars(base)[name] for base in reversed(cls.__mro__) if name in vars(base)), None)

@@ -49,7 +49,8 @@ class LearningRateMonitor(Callback):
         last_momentum_values, last_weight_decay_values: the latest of those by name.
 
     Raises:
-        MisconfigurationException: another ``logging_interval``, or two groups of one optimizer have the same name.
+        MisconfigurationException: another ``logging_interval``; (at the start of training) there is no logger, or two
+            groups of one optimizer have the same name.
     """
 
     def __init__(
@@ -72,11 +73,20 @@ class LearningRateMonitor(Callback):
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Begin anew; say so where there is nothing to record."""
+        if not trainer.loggers:
+            raise MisconfigurationException(
+                "LearningRateMonitor can't be used with a `Trainer` that has no logger",
+                advice="Pass Trainer(logger=True) or a logger.",
+            )
         groups = list(_groups(trainer))
         self.lrs = {group.name: [] for group in groups}
         self._logged_step = -1
         if self.log_momentum and not any("momentum" in g.values or "betas" in g.values for g in groups):
-            warnings.warn("LearningRateMonitor(log_momentum=True), but no optimizer has a momentum.", stacklevel=2)
+            warnings.warn(
+                "LearningRateMonitor(log_momentum=True), but the optimizers do not have momentum.",
+                RuntimeWarning,
+                stacklevel=2,
+            )
 
     def on_train_batch_start(self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int) -> None:
         """Log what changes with each step, as often as the loggers are written."""
@@ -142,7 +152,9 @@ def _named(optimizer: Optimizer, base: str, interval: str | None) -> Iterator[_G
     given = [group["name"] for group in groups if "name" in group]
     if len(set(given)) < len(given):
         raise MisconfigurationException(
-            "Two parameter groups of one optimizer have the same name, so their rates can't be told apart", value=given
+            "A single `Optimizer` cannot have multiple parameter groups with identical names: their rates couldn't be "
+            "told apart",
+            value=given,
         )
     for number, group in enumerate(groups, start=1):
         if "name" in group:

@@ -17,10 +17,11 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import torch
 
-from lit_studio.base.errors import InvalidTypeError, MisconfigurationException
+from lit_studio.base.errors import MisconfigurationException
 from lit_studio.base.events import CheckpointSaved
 from lit_studio.base.files import link_file
 from lit_studio.callbacks.base import Checkpoint, validates_once_an_epoch
+from lit_studio.callbacks.checkpoint_arguments import check_arguments
 from lit_studio.callbacks.checkpoint_names import fill_template, matches_template
 from lit_studio.callbacks.on_exception_checkpoint import saving_after
 
@@ -109,7 +110,7 @@ class ModelCheckpoint(Checkpoint):
     ):
         if every_n_train_steps is None and every_n_epochs is None and train_time_interval is None:
             every_n_epochs = 1
-        self.dirpath: str | None = None if dirpath is None else os.path.realpath(Path(dirpath).expanduser())
+        self.dirpath: str | None = None if dirpath is None else _folder(dirpath)
         self.filename = filename
         self.monitor = monitor
         self.verbose = verbose
@@ -124,7 +125,7 @@ class ModelCheckpoint(Checkpoint):
         self._every_n_epochs = every_n_epochs or 0
         self._train_time_interval = train_time_interval
         self._save_on_train_epoch_end = save_on_train_epoch_end
-        self._check_arguments()
+        check_arguments(self)
         self.best_model_path = ""
         self.best_model_score: torch.Tensor | None = None
         self.best_k_models: dict[str, torch.Tensor] = {}
@@ -137,34 +138,6 @@ class ModelCheckpoint(Checkpoint):
         self._validated = False
         self._deferred = False
         self._warned = False
-
-    def _check_arguments(self) -> None:
-        if self.save_top_k < -1:
-            raise MisconfigurationException("save_top_k is too small", value=self.save_top_k, valid="−1, 0 or more")
-        if self._every_n_train_steps < 0 or self._every_n_epochs < 0:
-            raise MisconfigurationException(
-                "every_n_train_steps and every_n_epochs can't be negative",
-                value=(self._every_n_train_steps, self._every_n_epochs),
-            )
-        interval = self._train_time_interval
-        if interval is not None and not isinstance(interval, timedelta):
-            raise InvalidTypeError("train_time_interval has the wrong type", value=interval, valid="a timedelta")
-        if (self._every_n_train_steps >= 1) + (self._every_n_epochs >= 1) + (interval is not None) > 1:
-            raise MisconfigurationException(
-                "every_n_train_steps, every_n_epochs and train_time_interval exclude one another",
-                advice="Use one ModelCheckpoint for each trigger.",
-            )
-        if self.monitor is None and self.save_top_k not in (-1, 0, 1):
-            raise MisconfigurationException(
-                "Without a monitor no checkpoint is better than another, so save_top_k can't be this",
-                value=self.save_top_k,
-                valid="−1 (all), 0 (none) or 1 (the newest)",
-                advice="Name the metric that decides: ModelCheckpoint(monitor='val_loss', save_top_k=…).",
-            )
-        if self.mode not in ("min", "max"):
-            raise MisconfigurationException("Unknown mode", value=self.mode, valid="'min' or 'max'")
-        if self.save_last not in (None, True, False, "link"):
-            raise MisconfigurationException("Unknown save_last", value=self.save_last, valid="True, False or 'link'")
 
     @property
     def every_n_epochs(self) -> int | None:
@@ -189,7 +162,13 @@ class ModelCheckpoint(Checkpoint):
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Take the best ones up again; in another folder only ``best_model_path``, for the older ones aren't ours."""
         self.best_model_path = state_dict["best_model_path"]
-        if state_dict.get("dirpath") != self.dirpath:
+        before = state_dict.get("dirpath", self.dirpath)
+        if before != self.dirpath:
+            warnings.warn(
+                f"The dirpath has changed from {before!r} to {self.dirpath!r}, so of the checkpoints before only the "
+                "best one's path is taken up.",
+                stacklevel=2,
+            )
             return
         for name in ("best_model_score", "kth_best_model_path", "kth_value", "last_model_path"):
             setattr(self, name, state_dict.get(name, getattr(self, name)))
@@ -226,7 +205,7 @@ class ModelCheckpoint(Checkpoint):
         if not due or self._should_skip(trainer):
             return
         self._last_time_saved = time.monotonic()
-        if self.monitor is not None and self._value_is_coming(trainer, batch_idx):
+        if self.monitor not in (None, "epoch", "step") and self._value_is_coming(trainer, batch_idx):
             self._deferred = True
         else:
             self._save(trainer)
@@ -247,6 +226,12 @@ class ModelCheckpoint(Checkpoint):
             self._save_deferred(trainer)
         elif not self._saves_at_epoch_end(trainer):
             self._save_if_epoch_is_due(trainer)
+
+    def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """With ``save_last`` there is always a ``last``, even if no trigger was met."""
+        if self.save_last and not self._last_step_saved and not self._should_skip(trainer):
+            self._save_last(trainer, "", self._plan_last(self._candidates(trainer)))
+            self._last_step_saved = trainer.global_step
 
     def on_exception(self, trainer: Trainer, pl_module: LightningModule, exception: BaseException) -> None:
         """Save where ``save_on_exception`` asks for it."""
@@ -428,7 +413,7 @@ class ModelCheckpoint(Checkpoint):
         best = self.monitor is not None and path == self.best_model_path
         trainer.emit(CheckpointSaved(time.time(), trainer.global_step, trainer.current_epoch, path, reason, best))
         for logger in trainer.loggers:
-            logger.after_save_checkpoint(self)
+            trainer.observation.ask(logger, logger.after_save_checkpoint, self)
 
     # Names ------------------------------------------------------------------------------------------------------
 
@@ -492,6 +477,12 @@ class ModelCheckpoint(Checkpoint):
         scores = {path: float(score) for path, score in self.best_k_models.items()}
         target = Path(filepath) if filepath is not None else Path(self.dirpath or ".") / "best_k_models.yaml"
         target.write_text(yaml.safe_dump(scores), encoding="utf-8")
+
+
+def _folder(dirpath: str | Path) -> str:
+    # By hand, for pathlib drops the "./" of "./~/checkpoints", which is a folder called "~".
+    given = os.fspath(dirpath)
+    return given if "://" in given else os.path.realpath(os.path.expanduser(given))  # noqa: PTH111
 
 
 def _same_file(path: str, other: Any) -> bool:

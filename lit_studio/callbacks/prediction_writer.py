@@ -52,7 +52,7 @@ class BasePredictionWriter(Callback):
             self.interval = WriteInterval(write_interval)
         except ValueError:
             raise MisconfigurationException(
-                "Unknown write_interval", value=write_interval, valid=", ".join(w.value for w in WriteInterval)
+                f"`write_interval` should be one of {[one.value for one in WriteInterval]}", value=write_interval
             ) from None
 
     def write_on_batch_end(

@@ -5,6 +5,9 @@ It must not know the loop's inside: it changes its schedulers and epochs through
 
 from __future__ import annotations
 
+import logging
+import math
+import warnings
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -17,17 +20,22 @@ from lit_studio.callbacks.base import Callback
 
 if TYPE_CHECKING:
     from lit_studio.trainer.module import LightningModule
+    from lit_studio.trainer.optimization import LRSchedulerConfig
     from lit_studio.trainer.trainer import Trainer
 
+_log = logging.getLogger(__name__)
 AverageFunction = Callable[[torch.Tensor, torch.Tensor, torch.Tensor], torch.Tensor]
 
 
 class StochasticWeightAveraging(Callback):
-    """Stochastic weight averaging: from a given epoch on anneal to a constant rate, and average each epoch's weights.
+    """Stochastic weight averaging: from a given epoch on anneal to a constant rate, and average the weights.
+
+    The weights that are averaged are those with which each of these epochs begins.
 
     At the end of training the module holds the average. A model with BatchNorm needs its statistics anew for these
     weights, so one more epoch runs, forward passes only. If the training is stopped before its last epoch, a model
-    without BatchNorm gets the average so far and one with BatchNorm keeps its own weights.
+    without BatchNorm gets the average so far and one with BatchNorm keeps its own weights; the same holds where
+    ``max_epochs`` is −1.
 
     Args:
         swa_lrs: the constant rate, one for all parameter groups or one each.
@@ -40,7 +48,7 @@ class StochasticWeightAveraging(Callback):
 
     Raises:
         MisconfigurationException: an argument out of range; (at the start of a fit) manual optimization, several
-            optimizers or schedulers, no ``max_epochs``.
+            optimizers or schedulers, or a share of ``max_epochs`` where that is −1.
     """
 
     def __init__(
@@ -81,9 +89,9 @@ class StochasticWeightAveraging(Callback):
         return max(first - 1, 0)
 
     @property
-    def swa_end(self) -> int:
+    def swa_end(self) -> float:
         """The last epoch (from 0) that is averaged."""
-        return self._max_epochs - 1
+        return math.inf if self._max_epochs == -1 else self._max_epochs - 1
 
     @staticmethod
     def avg_fn(
@@ -117,6 +125,10 @@ class StochasticWeightAveraging(Callback):
         """Forget an earlier fit."""
         if stage == "fit":
             self._forget()
+            if self._avg_fn is not self.avg_fn:  # one that weighs what was there before, from the first time on
+                self._average = {
+                    name: p.detach().to(self._device, copy=True) for name, p in pl_module.named_parameters()
+                }
 
     def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Check that it can work; add an epoch for BatchNorm."""
@@ -127,13 +139,14 @@ class StochasticWeightAveraging(Callback):
                 "StochasticWeightAveraging works with one optimizer and at most one scheduler",
                 value=f"{len(trainer.optimizers)} optimizers, {len(trainer.lr_scheduler_configs)} schedulers",
             )
-        if trainer.max_epochs is None or trainer.max_epochs < 1:
+        self._max_epochs = -1 if trainer.max_epochs is None else trainer.max_epochs
+        if self._max_epochs == -1 and isinstance(self._swa_epoch_start, float):
             raise MisconfigurationException(
-                "StochasticWeightAveraging must know when the training ends", advice="Pass Trainer(max_epochs=…)."
+                "With `max_epochs=-1` there is no share of the epochs: SWA needs `swa_epoch_start` as an integer",
+                value=self._swa_epoch_start,
             )
-        self._max_epochs = trainer.max_epochs
         self._has_norms = self.pl_module_contains_batch_norm(pl_module)
-        if self._has_norms:
+        if self._has_norms and self._max_epochs != -1:
             trainer.fit_loop.max_epochs = self._max_epochs + 1
         if self._scheduler_state is not None:
             trainer.fit_loop.use_schedulers()  # the file holds the state of ours, not of the module's own
@@ -144,25 +157,22 @@ class StochasticWeightAveraging(Callback):
             self._take_over(trainer)
 
     def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Begin to anneal, or begin the epoch that is for BatchNorm."""
+        """Begin to anneal, average the weights, or begin the epoch that is for BatchNorm."""
         epoch = trainer.current_epoch
-        if self.swa_start <= epoch <= self.swa_end and self._scheduler is None:
-            self._take_over(trainer)
-        elif epoch == self.swa_end + 1 and self._has_norms and self._average:
+        if self.swa_start <= epoch <= self.swa_end:
+            if self._scheduler is None:
+                self._take_over(trainer)
+            if epoch > self._latest_epoch:
+                self._update(pl_module)
+                self._latest_epoch = epoch
+        elif epoch == self.swa_end + 1 and self._has_norms and self.n_averaged:
             self._write(pl_module)
             self._reset_norms(pl_module)
             trainer.fit_loop.forward_only = True
 
-    def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Average this epoch's weights."""
-        epoch = trainer.current_epoch
-        if self.swa_start <= epoch <= self.swa_end and epoch > self._latest_epoch:
-            self._update(pl_module)
-            self._latest_epoch = epoch
-
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Leave the average in the module and the Trainer as it was."""
-        if not self._has_norms and self._average:
+        if self.n_averaged and (not self._has_norms or self._max_epochs == -1):
             self._write(pl_module)
         self._clean_up(trainer)
 
@@ -186,8 +196,10 @@ class StochasticWeightAveraging(Callback):
         # torch says that it takes one float, and takes a list of them too
         rates: Any = given if isinstance(given, list) else [given] * len(optimizer.param_groups)
         rates_before = [group["lr"] for group in optimizer.param_groups]
-        for group in optimizer.param_groups:
-            group.pop("initial_lr", None)
+        for group, rate in zip(optimizer.param_groups, rates, strict=True):
+            group["initial_lr"] = rate
+        if trainer.lr_scheduler_configs:
+            self._announce(trainer.lr_scheduler_configs[0])
         strategy: Any = self._annealing_strategy
         self._scheduler = SWALR(optimizer, rates, self._annealing_epochs, strategy)
         if self._scheduler_state is not None:
@@ -197,16 +209,24 @@ class StochasticWeightAveraging(Callback):
                 group["lr"] = rate
         trainer.fit_loop.use_schedulers(self._scheduler)
 
+    @staticmethod
+    def _announce(replaced: LRSchedulerConfig) -> None:
+        if replaced.interval != "epoch" or replaced.frequency != 1:
+            warnings.warn(
+                f"SWA is currently only supported every epoch; this steps otherwise: {replaced}", stacklevel=3
+            )
+        _log.info("Swapping scheduler `%s` for `SWALR`", type(replaced.scheduler).__name__)
+
     @torch.no_grad()
     def _update(self, pl_module: LightningModule) -> None:
         count = torch.tensor(self.n_averaged)
         for name, parameter in pl_module.named_parameters():
             current = parameter.detach().to(self._device or parameter.device)
-            if self.n_averaged == 0:
+            if name not in self._average:
                 self._average[name] = current.clone()
             else:
                 average = self._average[name].to(current.device)
-                self._average[name] = self._avg_fn(average, current, count.to(current.device))
+                self._average[name] = self._avg_fn(average, current, count.to(current.device)).clone()
         self.n_averaged += 1
 
     @torch.no_grad()
@@ -229,10 +249,12 @@ def _check(swa_lrs: Any, swa_epoch_start: Any, strategy: Any) -> None:
         or (isinstance(swa_epoch_start, float) and 0 <= swa_epoch_start <= 1)
     ):
         raise MisconfigurationException(
-            "swa_epoch_start is out of range", value=swa_epoch_start, valid="an int ≥ 1 or a float from 0 to 1"
+            "swa_epoch_start should be a >0 integer or a float between 0 and 1", value=swa_epoch_start
         )
     rates = swa_lrs if isinstance(swa_lrs, list) else [swa_lrs]
     if not rates or not all(isinstance(rate, float) and rate > 0 for rate in rates):
-        raise MisconfigurationException("swa_lrs is out of range", value=swa_lrs, valid="floats > 0")
+        raise MisconfigurationException(
+            "swa_lrs should be a positive float, or a list of positive floats", value=swa_lrs
+        )
     if strategy not in ("cos", "linear"):
         raise MisconfigurationException("Unknown annealing_strategy", value=strategy, valid="'cos' or 'linear'")

@@ -32,8 +32,7 @@ class Timer(Callback):
         verbose: whether to log that the time is up.
 
     Raises:
-        InvalidValueError: ``duration`` is no duration.
-        MisconfigurationException: an unknown ``interval``.
+        MisconfigurationException: ``duration`` is no duration, or an unknown ``interval``.
     """
 
     def __init__(
@@ -43,7 +42,9 @@ class Timer(Callback):
         verbose: bool = True,
     ):
         if interval not in ("step", "epoch"):
-            raise MisconfigurationException("Unknown interval", value=interval, valid="'step' or 'epoch'")
+            raise MisconfigurationException(
+                "Unsupported parameter value of Timer: interval", value=interval, valid="'step' or 'epoch'"
+            )
         self._duration = None if duration is None else _seconds(duration)
         self._interval = str(interval)
         self._verbose = verbose
@@ -130,7 +131,10 @@ class Timer(Callback):
             return
         trainer.should_stop = True
         if self._verbose:
-            _log.info("The time is up: %s. Stopping.", timedelta(seconds=int(self.time_elapsed())))
+            _log.info(
+                "Time limit reached. Elapsed time is %s. Signaling Trainer to stop.",
+                timedelta(seconds=int(self.time_elapsed())),
+            )
 
 
 def _stage(stage: str) -> str:
@@ -149,6 +153,7 @@ def _seconds(duration: str | timedelta | dict[str, int]) -> float:
             duration = timedelta(**duration)
         return duration.total_seconds()
     except (TypeError, AttributeError):
-        raise InvalidValueError(
-            "This is no duration", value=duration, valid="'DD:HH:MM:SS', a timedelta, or a dict such as {'hours': 2}"
+        raise MisconfigurationException(
+            "Timer(duration=…) takes a time of the format DD:HH:MM:SS, a timedelta, or a dict such as {'hours': 2}",
+            value=duration,
         ) from None

@@ -6,6 +6,7 @@ It must not know what any of them does, only its kind.
 from __future__ import annotations
 
 import contextlib
+import logging
 import sys
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
@@ -21,6 +22,9 @@ from lit_studio.trainer.plan import Plan
 
 if TYPE_CHECKING:
     from lit_studio.trainer.module import LightningModule
+
+
+_log = logging.getLogger("lit_studio")
 
 
 def resolve_loggers(logger: Any, plan: Plan) -> list[Any]:
@@ -61,8 +65,8 @@ def resolve_callbacks(
     for one in callbacks:
         if not isinstance(one, Callback):
             raise InvalidTypeError("This is no callback", value=one, valid="a Callback")
-    _refuse(callbacks, Checkpoint, checkpointing, "enable_checkpointing", "checkpoint callback")
-    _refuse(callbacks, ProgressBar, progress_bar, "enable_progress_bar", "progress bar")
+    _refuse(callbacks, Checkpoint, checkpointing, "enable_checkpointing")
+    _refuse(callbacks, ProgressBar, progress_bar, "enable_progress_bar")
     bars = [one for one in callbacks if isinstance(one, ProgressBar)]
     if len(bars) > 1:
         raise MisconfigurationException("You added multiple progress bar callbacks to the Trainer", value=bars)
@@ -71,17 +75,20 @@ def resolve_callbacks(
         callbacks.append(RichProgressBar())
     if summary is not False and defaults and not any(isinstance(one, ModelSummary) for one in callbacks):
         callbacks.append(ModelSummary())
-    if plan.max_time is not None and not any(isinstance(one, Timer) for one in callbacks):
+    if plan.max_time is not None and any(isinstance(one, Timer) for one in callbacks):
+        _log.info("Ignoring `Trainer(max_time=...)`, callbacks list already contains a Timer.")
+    elif plan.max_time is not None:
         callbacks.append(Timer(duration=plan.max_time, interval="step"))
     if checkpointing is not False and defaults and not any(isinstance(one, Checkpoint) for one in callbacks):
         callbacks.append(ModelCheckpoint())
     return in_order(callbacks)
 
 
-def _refuse(callbacks: list[Callback], kind: type, enabled: bool | None, switch: str, words: str) -> None:
-    if enabled is False and any(isinstance(one, kind) for one in callbacks):
+def _refuse(callbacks: list[Callback], kind: type, enabled: bool | None, switch: str) -> None:
+    found = next((type(one).__name__ for one in callbacks if isinstance(one, kind)), None)
+    if enabled is False and found is not None:
         raise MisconfigurationException(
-            f"Trainer was configured with `{switch}=False` but found a {words} in the callbacks list",
+            f"Trainer was configured with `{switch}=False` but found `{found}` in callbacks list",
             advice=f"Remove one of the two: the callback or `{switch}=False`.",
         )
 

@@ -29,11 +29,13 @@ def overrides(instance: Any, name: str, base: type | None = None) -> bool:
         name: the hook.
         base: the class whose ``name`` counts as the default; by default the face that ``instance`` derives from.
     """
-    if name in getattr(instance, "__dict__", ()):
-        return True
+    held = getattr(instance, "__dict__", {})
+    if name in held:
+        return held[name] is not None  # ``model.validation_step = None`` takes the step away
     own = inspect.getattr_static(type(instance), name, None)
     if own is None:
-        return hasattr(instance, name) and not isinstance(instance, _faces())
+        # By type: a mock that stands for a callback says that it is one, and wants to be called.
+        return hasattr(instance, name) and not issubclass(type(instance), _faces())
     return all(own is not _default_of(face, name) for face in ((base,) if base else _faces()))
 
 
@@ -47,8 +49,8 @@ def _faces() -> tuple[type, ...]:
 
 
 def _is_idle(callback: Any, name: str) -> bool:
-    ask = getattr(callback, "_is_idle_in", None)  # a callback need not derive from ours
-    return ask is not None and ask(name)
+    ask = getattr(type(callback), "_is_idle_in", None)  # a callback need not derive from ours
+    return ask is not None and ask(callback, name)
 
 
 class Hook:

@@ -85,6 +85,13 @@ def _restore_callbacks(trainer: Trainer, checkpoint: dict[str, Any]) -> None:
     for callback in trainer.callbacks:
         callback.on_load_checkpoint(trainer, trainer.lightning_module, checkpoint)
     states = checkpoint["callbacks"]
+    missing = [key for key in states if key not in {callback.state_key for callback in trainer.callbacks}]
+    if missing and not all(isinstance(key, type) for key in missing):
+        warnings.warn(
+            "The checkpoint holds the state of callbacks that this Trainer doesn't have, so it is lost. "
+            f"Please add the following callbacks: {missing}.",
+            stacklevel=2,
+        )
     for callback in trainer.callbacks:
         # Files of early versions keep the class itself as the key.
         state = states.get(callback.state_key, states.get(type(callback)))
@@ -96,12 +103,19 @@ def restore_training(trainer: Trainer, checkpoint: dict[str, Any]) -> None:
     """Put precision, loops, optimizers and schedulers back.
 
     Raises:
-        MisconfigurationException: the checkpoint has no optimizer states, or another number of them.
+        MisconfigurationException: the checkpoint has no optimizer states, or another number of them, or is of a later
+            epoch than the last one.
     """
     loop = trainer.fit_loop
     if state := checkpoint.get(type(trainer.precision_plugin).__qualname__):
         trainer.precision_plugin.load_state_dict(state)
     loop.position.take(Position.from_checkpoint(checkpoint))
+    if loop.max_epochs not in (None, -1) and loop.position.epoch > loop.max_epochs:
+        raise MisconfigurationException(
+            f"You restored a checkpoint with current_epoch={loop.position.epoch}, which is past the last epoch of "
+            f"Trainer(max_epochs={loop.max_epochs})",
+            advice="Pass a larger max_epochs.",
+        )
     if "optimizer_states" not in checkpoint:
         raise MisconfigurationException(
             "Trying to restore training state but checkpoint contains only the model",
@@ -137,7 +151,7 @@ def resolve_path(trainer: Trainer, ckpt_path: Any) -> Any:
     if ckpt_path == "last":
         return _last(trainer)
     if "://" not in str(ckpt_path) and not Path(ckpt_path).expanduser().exists():
-        raise CheckpointNotFoundError("There is no checkpoint here", value=str(ckpt_path))
+        raise CheckpointNotFoundError("Checkpoint file not found", value=str(ckpt_path))
     return str(Path(ckpt_path).expanduser()) if "://" not in str(ckpt_path) else ckpt_path
 
 

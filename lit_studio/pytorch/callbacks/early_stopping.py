@@ -3,8 +3,9 @@
 It must not hold anything of its own: these are other names for what lies in `lit_studio.trainer`.
 """
 
-from lit_studio.callbacks.early_stopping import EarlyStopping
+from lit_studio.callbacks.early_stopping import EarlyStopping, EarlyStoppingReason
 
 __all__ = [
     "EarlyStopping",
+    "EarlyStoppingReason",
 ]

@@ -334,7 +334,8 @@ class TestResume:
             def on_train_start(self, trainer, pl_module):
                 seen.append((second.best_model_path, dict(second.best_k_models)))
 
-        fit(tmp_path, Watch(), second, module=Scripted([9]), max_epochs=2, ckpt_path=first.best_model_path)
+        with pytest.warns(UserWarning, match="dirpath has changed"):
+            fit(tmp_path, Watch(), second, module=Scripted([9]), max_epochs=2, ckpt_path=first.best_model_path)
         assert seen == [(first.best_model_path, {})]
         assert files(first) == ["epoch=0.ckpt"], "a file of another folder is never removed"
 

@@ -10,6 +10,8 @@ from lit_studio.base.errors import MisconfigurationException
 from lit_studio.callbacks import Callback, LambdaCallback, ModelCheckpoint, StochasticWeightAveraging
 from tests.unit.callbacks.models import Scripted, fit
 
+pytestmark = pytest.mark.filterwarnings("ignore:The dirpath has changed")  # a resume with another logger's folder
+
 
 class Plain(Scripted):
     """Without BatchNorm; a scheduler of its own."""
@@ -43,7 +45,7 @@ def note(store):
     return LambdaCallback(on_train_epoch_end=lambda trainer, module: store.append(weights(module)))
 
 
-def test_the_mean_of_the_last_epochs(tmp_path):
+def test_the_mean_of_the_weights_with_which_the_last_epochs_begin(tmp_path):
     store, rates, module = [], [], Plain()
     watch = LambdaCallback(
         on_train_epoch_start=lambda t, m: rates.append(round(t.optimizers[0].param_groups[0]["lr"], 6))
@@ -52,7 +54,7 @@ def test_the_mean_of_the_last_epochs(tmp_path):
     trainer = fit(tmp_path, note(store), watch, callback, module=module, max_epochs=6)
     assert (callback.swa_start, callback.swa_end, callback.n_averaged) == (3, 5, 3)
     for name, parameter in module.named_parameters():
-        assert torch.allclose(parameter, torch.stack([step[name] for step in store[3:]]).mean(0), atol=1e-6)
+        assert torch.allclose(parameter, torch.stack([step[name] for step in store[2:5]]).mean(0), atol=1e-6)
     assert rates[:4] == [0.1, 0.09, 0.081, 0.0729]
     assert rates[4] == pytest.approx((0.0729 + 0.05) / 2, abs=1e-6)
     assert rates[5] == 0.05
@@ -70,7 +72,7 @@ def test_batch_norm_gets_an_epoch_of_its_own(tmp_path):
     assert (trainer.current_epoch, trainer.global_step, trainer.max_epochs) == (6, 20, 5)
     assert seen[-4:] == [(5, 20, {"loss"})] * 4
     for name, parameter in module.named_parameters():
-        assert torch.allclose(parameter, torch.stack([step[name] for step in store[2:5]]).mean(0), atol=1e-6)
+        assert torch.allclose(parameter, torch.stack([step[name] for step in store[1:4]]).mean(0), atol=1e-6)
     assert module.norm.momentum == 0.1
     batches = trainer.train_dataloader
     means = torch.stack([x.mean(0) for x, _ in batches])
@@ -105,7 +107,7 @@ def test_stopped_before_the_end(tmp_path):
         module=module,
         max_epochs=9,
     )
-    assert torch.allclose(module.layer.weight, (store[2]["layer.weight"] + store[3]["layer.weight"]) / 2, atol=1e-6)
+    assert torch.allclose(module.layer.weight, (store[1]["layer.weight"] + store[2]["layer.weight"]) / 2, atol=1e-6)
     store, module = [], Normed()
     trainer = fit(
         tmp_path,
@@ -123,7 +125,7 @@ def test_an_average_of_one_s_own(tmp_path):
     store, module = [], Plain()
     callback = StochasticWeightAveraging([0.05], 1, avg_fn=lambda average, current, count: current, device=None)
     fit(tmp_path, note(store), callback, module=module, max_epochs=3)
-    assert torch.equal(module.layer.weight, store[-1]["layer.weight"])
+    assert torch.equal(module.layer.weight, store[-2]["layer.weight"])
     assert StochasticWeightAveraging.pl_module_contains_batch_norm(Normed())
 
 
@@ -157,3 +159,27 @@ def test_what_it_can_not_work_with(tmp_path):
         fit(tmp_path, FailEarly(), StochasticWeightAveraging(0.1), module=Normed(), num_sanity_val_steps=1)
     with pytest.raises(MisconfigurationException, match="max_epochs"):
         fit(tmp_path, StochasticWeightAveraging(0.1), module=Plain(), max_epochs=-1, max_steps=3)
+
+
+def test_without_a_last_epoch_it_averages_until_the_steps_are_done(tmp_path):
+    store, module = [], Normed()
+    callback = StochasticWeightAveraging(0.05, swa_epoch_start=2)
+    trainer = fit(tmp_path, note(store), callback, module=module, max_epochs=-1, max_steps=16)
+    assert (trainer.current_epoch, trainer.max_epochs, callback.n_averaged) == (4, -1, 3)
+    assert torch.allclose(module.layer.weight, torch.stack([s["layer.weight"] for s in store[:3]]).mean(0), atol=1e-6)
+    with pytest.raises(MisconfigurationException, match="`max_epochs=-1`"):
+        fit(tmp_path, StochasticWeightAveraging(0.05, swa_epoch_start=0.5), module=Plain(), max_epochs=-1, max_steps=16)
+
+
+def test_an_average_of_one_s_own_begins_with_the_weights_before_the_fit(tmp_path):
+    module, seen = Plain(), []
+
+    def average(before, current, count):
+        seen.append((before.clone(), current.clone(), int(count)))
+        return (before + current) / 2
+
+    at_first = weights(module)
+    fit(tmp_path, StochasticWeightAveraging(0.05, 2, avg_fn=average), module=module, max_epochs=2)
+    assert seen[0][2] == 0
+    assert torch.equal(seen[0][0], at_first["layer.weight"])
+    assert not torch.equal(seen[0][1], at_first["layer.weight"])

@@ -187,7 +187,7 @@ def test_best_and_last_are_found(tmp_path):
 
 def test_a_path_that_leads_nowhere_is_said_before_anything_happens(tmp_path):
     fit = trainer(tmp_path, logger=True)
-    with pytest.raises(FileNotFoundError, match="no checkpoint here"):
+    with pytest.raises(FileNotFoundError, match="Checkpoint file not found"):
         fit.fit(Scheduled(), loader(), loader(), ckpt_path=tmp_path / "gone.ckpt")
     assert not (tmp_path / "lightning_logs").exists()
     with pytest.raises(ValueError, match='"best"'):
