@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from lit_studio.base.runs import Block, decode_points, read_blocks
-from lit_studio.base.runs.log import EVENT, EXPLICIT, POINTS, SERIES, Chunk, PointsBlock
+from lit_studio.base.runs.log import EVENT, EXPLICIT, POINTS, SERIES, START, Chunk, PointsBlock
 from lit_studio.tracking.series import Indices, Series
 from lit_studio.tracking.timeline import Timeline
 
@@ -66,8 +66,35 @@ def read_event(block: Block) -> dict[str, Any] | None:
     return event if isinstance(event, dict) else None
 
 
-def add_metrics(blocks: list[Block], series: dict[int, Series], timeline: Timeline) -> None:
-    """Put the SERIES and POINTS among ``blocks`` into ``series`` and ``timeline``; what makes no sense is left out."""
+def add_metrics(
+    blocks: list[Block], series: dict[int, Series], timeline: Timeline, branches: dict[int, list[Series]]
+) -> None:
+    """Put what ``blocks`` say into ``series`` and ``timeline``; what makes no sense is left out.
+
+    Where a fit began at an earlier step than points were logged at, what lies behind that step moves from
+    ``series`` to ``branches``, the abandoned stretches of each series, oldest first.
+    """
+    first = 0
+    for at, block in enumerate(blocks):
+        if block.kind == START and (step := _start(block)) is not None:
+            _add_points(blocks[first:at], series, timeline)
+            first = at
+            for each in series.values():
+                if (branch := each.cut(step)) is not None:
+                    branches.setdefault(each.id, []).append(branch)
+    _add_points(blocks[first:], series, timeline)
+
+
+def _start(block: Block) -> int | None:
+    """The step at which a fit began; None for a validation or test, which leaves everything as it is."""
+    with contextlib.suppress(ValueError, KeyError, TypeError):
+        record = json.loads(bytes(block.payload))
+        if record["stage"] in ("train", "sanity_check") and isinstance(record["step"], int):
+            return int(record["step"])
+    return None
+
+
+def _add_points(blocks: list[Block], series: dict[int, Series], timeline: Timeline) -> None:
     points: list[PointsBlock] = []
     chunks: dict[int, list[tuple[int, Chunk]]] = {}
     for block in blocks:

@@ -41,6 +41,12 @@ class GrowingArray:
         self._room[self._size : size] = values
         self._size = size
 
+    def truncate(self, size: int) -> None:
+        """Forget what lies behind the first ``size`` numbers; views that were handed out keep what they show."""
+        if size < self._size:
+            # Into new room: later growth would write into what a view still shows.
+            self._room, self._size = self._room[: max(64, size)].copy(), size
+
     def is_sorted_from(self, index: int) -> bool:
         """Whether nothing from ``index`` on is smaller than what stands before it."""
         tail = self.array[max(0, index - 1) :]

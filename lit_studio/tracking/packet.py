@@ -3,7 +3,8 @@
 It must not know where the numbers come from. A packet is little-endian throughout::
 
     magic "LSC1" · header length u32 (H) · header JSON, UTF-8, padded with spaces so that 8 + H is a multiple of 8
-    then for each entry of header["series"], in order: x f64 × points · y f32 × points, each padded to 8 bytes
+    then for each entry of header["series"], then of header["branches"], in order:
+        x f64 × points · y f32 × points, each padded to 8 bytes
 """
 
 from __future__ import annotations
@@ -27,18 +28,22 @@ _PREFIX = struct.Struct("<4sI")
 _LARGEST = float(np.finfo(np.float32).max)
 
 
+Held = tuple[int, int, int]
+"""What an asker holds of a series: stride, buckets, abandoned stretches."""
+
+
 @dataclass(frozen=True, slots=True)
 class PacketQuery:
     """A checked question for series and events; see :meth:`RunReader.packet` for the meaning of each part.
 
     Attributes:
-        have: what the asker holds: series id → (stride, buckets).
+        have: what the asker holds: series id → (stride, buckets, abandoned stretches).
         window: ``(x0, x1)`` in units of ``axis``, or None for everything.
     """
 
     width: int
     axis: str
-    have: dict[int, tuple[int, int]]
+    have: dict[int, Held]
     events: int
     window: tuple[float, float] | None
 
@@ -70,15 +75,16 @@ def _is_count(value: Any) -> bool:
     return isinstance(value, int) and not isinstance(value, bool) and value >= 0
 
 
-def _parse_have(have: str) -> dict[int, tuple[int, int]]:
+def _parse_have(have: str) -> dict[int, Held]:
     held = {}
     for part in have.split(",") if have else ():
         numbers = part.split(":")
         # isdecimal alone would let other scripts' digits pass, which the browser side never sends.
-        if len(numbers) != 3 or not all(n.isascii() and n.isdecimal() and len(n) <= 15 for n in numbers):
-            raise InvalidValueError("have lists what is already shown", value=part, valid="id:stride:buckets,…")
-        series, stride, buckets = map(int, numbers)
-        held[series] = (stride, buckets)
+        if len(numbers) not in (3, 4) or not all(n.isascii() and n.isdecimal() and len(n) <= 15 for n in numbers):
+            valid = "id:stride:buckets[:branches],…"
+            raise InvalidValueError("have lists what is already shown", value=part, valid=valid)
+        series, stride, buckets, branches = map(int, (*numbers, "0")[:4])
+        held[series] = (stride, buckets, branches)
     return held
 
 
@@ -86,7 +92,8 @@ def encode_packet(header: dict[str, Any], arrays: Sequence[tuple[NDArray[Any], N
     """Lay out a packet.
 
     Args:
-        header: JSON-able; its ``series`` list has one entry for each pair in ``arrays``, with the same ``points``.
+        header: JSON-able; its ``series`` and ``branches`` have one entry for each pair in ``arrays``, with the same
+            ``points``.
         arrays: ``(x, y)`` of equal length; x is sent as f64, y as f32. A finite y that is too large for f32 becomes
             the largest finite f32 of its sign, so that only what was infinite arrives as infinite.
     """

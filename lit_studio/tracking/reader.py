@@ -14,11 +14,15 @@ from numpy.typing import NDArray
 from lit_studio.base.errors import InvalidValueError, RunNotFoundError
 from lit_studio.base.runs import RunDirectory, RunStatus
 from lit_studio.base.runs.status import finite_or_text
+from lit_studio.tracking.columns import column_extremes
 from lit_studio.tracking.files import Follower, add_metrics, read_event
-from lit_studio.tracking.packet import PacketQuery, check_query, encode_packet
-from lit_studio.tracking.series import MARKS, Series, pairs_of, stretches, stride_for
+from lit_studio.tracking.packet import Held, PacketQuery, check_query, encode_packet
+from lit_studio.tracking.series import MARKS, Indices, Series, pairs_of, stretches, stride_for
 from lit_studio.tracking.timeline import EpochScale, Timeline
 from lit_studio.tracking.window import points_inside
+
+# An abandoned stretch is shown behind the curve, in grey: its outline is enough.
+BRANCH_WIDTH = 256
 
 Shown = tuple[NDArray[np.float64], NDArray[np.float64]]
 
@@ -39,6 +43,7 @@ class RunReader:
 
     def _forget(self) -> None:
         self._series: dict[int, Series] = {}
+        self._branches: dict[int, list[Series]] = {}  # what was abandoned, by series
         self._timeline = Timeline()
         self._events: list[dict[str, Any]] = []
 
@@ -51,7 +56,8 @@ class RunReader:
     def nbytes(self) -> int:
         """Bytes of memory held by points and flushes."""
         with self._lock:
-            return self._timeline.nbytes + sum(series.nbytes for series in self._series.values())
+            branches = (branch for each in self._branches.values() for branch in each)
+            return self._timeline.nbytes + sum(series.nbytes for series in (*self._series.values(), *branches))
 
     def refresh(self) -> None:
         """Read what is new.
@@ -69,7 +75,7 @@ class RunReader:
                 for log in (self._metrics, self._event_log):
                     log.restart()
             for blocks in self._metrics.new_blocks():
-                add_metrics(blocks, self._series, self._timeline)
+                add_metrics(blocks, self._series, self._timeline, self._branches)
             for blocks in self._event_log.new_blocks():
                 self._events += [event for block in blocks if (event := read_event(block)) is not None]
 
@@ -95,7 +101,7 @@ class RunReader:
             return [series.name for series in self._series.values()]
 
     def values(self, name: str) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
-        """All points of one series, unreduced.
+        """All points of one series, unreduced; after a resume from an earlier step without the abandoned ones.
 
         Returns:
             ``(steps, values)``: i64 and f64 of the same length, copies.
@@ -166,11 +172,16 @@ class RunReader:
             axis: ``step``, ``epoch`` (fractions), ``time`` (seconds since the epoch), ``active`` (seconds without
                 pauses) or ``samples``.
             have: what the asker holds of this axis, ``id:stride:buckets`` for each series, separated by commas.
-                Only what follows is sent; the bucket that may have grown since is sent again.
+                Only what follows is sent; the bucket that may have grown since is sent again. A fourth number says
+                how many abandoned stretches of the series are held, none if it is missing.
             events: number of events that the asker knows.
-            x0: show only the window of the axis that begins here, whole: ``have`` is ignored. One more point or
-                the rest of a bucket on either side is included, so that lines reach the window's edges.
+            x0: show only the window of the axis that begins here, whole: ``have`` is ignored. It is cut into
+                ``width`` columns, and each shows its smallest and its largest value exactly. One more point on
+                either side is included, so that lines reach the window's edges.
             x1: where the window ends.
+
+        A fit that goes on from an earlier step abandons what was logged behind that step: the series goes on from
+        there, and ``branches`` lists the abandoned stretches.
 
         In the answer ``nonfinite`` marks where stretches of NaN or of an infinity begin, the earliest 50.
 
@@ -191,6 +202,8 @@ class RunReader:
                 entry, shown = self._answer(series, query, scale, moved)
                 entries.append(entry)
                 arrays.append(shown)
+            branches = [] if query.window is not None else self._new_branches(query, scale)
+            arrays += [shown for _, shown in branches]
             info = self._run.info
             header = {
                 "run": info.id,
@@ -199,6 +212,7 @@ class RunReader:
                 "axis": query.axis,
                 "status": status.to_json(),
                 "series": entries,
+                "branches": [entry for entry, _ in branches],
                 "events": self._events_from(query.events),
                 "events_next": len(self._events),
             }
@@ -227,8 +241,20 @@ class RunReader:
         entry.update(stride=stride, start=start, points=len(y))
         return entry, (self._timeline.place(series, indices, query.axis, scale), y)
 
-    def _start(self, series: Series, stride: int, buckets: int, held: tuple[int, int] | None, moved: list[int]) -> int:
-        if held is None or held[0] != stride or held[1] > buckets:
+    def _new_branches(self, query: PacketQuery, scale: EpochScale) -> list[tuple[dict[str, Any], Shown]]:
+        """The abandoned stretches that the asker does not hold."""
+        found = []
+        for series_id, branches in self._branches.items():
+            known = query.have.get(series_id, (1, 0, 0))[2]
+            for number, branch in enumerate(branches[known:], known):
+                stride = stride_for(branch.total, BRANCH_WIDTH)
+                indices, y = branch.show(stride, 0, -(-branch.total // stride))
+                entry = {"series": series_id, "number": number, "total": branch.total, "points": len(y)}
+                found.append((entry, (self._timeline.place(branch, indices, query.axis, scale), y)))
+        return found
+
+    def _start(self, series: Series, stride: int, buckets: int, held: Held | None, moved: list[int]) -> int:
+        if held is None or held[0] != stride or held[1] > buckets or held[2] != series.cuts:
             return 0
         # A bucket of one point can't have grown.
         start = held[1] if stride == 1 else max(0, held[1] - 1)
@@ -244,10 +270,13 @@ class RunReader:
         inside = points_inside(series, self._timeline, axis, scale, window)
         values = series.values.array
         if isinstance(inside, range):
-            stride, first, stop = _grid(inside, width)
-            indices, y = series.show(stride, first, stop)
+            stride = -(-len(inside) // width)
+            indices = np.arange(inside.start, inside.stop, dtype=np.int64)
+            if len(inside) > 2 * width:
+                indices = self._columns(series, indices, axis, scale, width, window)
+            y = values[indices]
             marks = stretches(values, inside.start, inside.stop)
-        else:
+        else:  # steps went back with no fit begun anew: no column would hold one stretch of the line
             stride = stride_for(len(inside), width)
             indices, y = (inside, values[inside]) if stride == 1 else pairs_of(values, inside, inside, stride)
             marks = np.intersect1d(inside, stretches(values, 0, series.total))
@@ -275,12 +304,11 @@ class RunReader:
             "min": points[0] if extremes else None,
             "max": points[1] if extremes else None,
             "nonfinite": points[len(extremes) :],
+            "branches": series.cuts,
         }
 
-
-def _grid(inside: range, width: int) -> tuple[int, int, int]:
-    """Stride, first and end bucket of the series' own grid that cover ``inside`` with at most ``width`` buckets."""
-    stride = stride_for(len(inside), width)
-    while len(inside) and (inside.stop - 1) // stride - inside.start // stride + 1 > width:
-        stride *= 2
-    return stride, inside.start // stride, -(-inside.stop // stride)
+    def _columns(
+        self, series: Series, indices: Indices, axis: str, scale: EpochScale, width: int, window: tuple[float, float]
+    ) -> Indices:
+        x = self._timeline.place(series, indices, axis, scale)
+        return indices[column_extremes(x, series.values.array[indices], window, width)]

@@ -31,6 +31,7 @@ class Series:
         starts: index of the first point of each chunk (what one flush brought).
         blocks: for each chunk the number of the block that brought it.
         is_sorted: whether the steps never go back.
+        cuts: how often the end of the series was cut off, see :meth:`cut`.
         marks: indices at which a stretch of equal non-finite values (nan, inf or −inf) begins, at most
             :data:`MARKS`, the earliest.
     """
@@ -41,6 +42,7 @@ class Series:
         self.starts, self.blocks = GrowingArray(np.int64), GrowingArray(np.int64)
         self._low, self._high = GrowingArray(np.int64), GrowingArray(np.int64)
         self.is_sorted = True
+        self.cuts = 0
         self.marks: list[int] = []
         self._extremes: tuple[int, int] | None = None
 
@@ -103,6 +105,40 @@ class Series:
                 new[1] if values[new[1]] > values[old[1]] else old[1],
             )
         self._extremes = new
+
+    def cut(self, step: int) -> Series | None:
+        """Take off everything from the first point at ``step`` or later on: a run went back to there.
+
+        Returns:
+            What was taken off as a series of its own, beginning with the last point that stays, so that its line
+            forks off; None if there was nothing.
+        """
+        behind = self.steps.array >= step
+        if not behind.any():
+            return None
+        first = int(behind.argmax())
+        branch = self._from(max(0, first - 1))
+        chunks = int(np.searchsorted(self.starts.array, first))
+        for array, size in (
+            (self.steps, first), (self.values, first), (self.starts, chunks), (self.blocks, chunks),
+            (self._low, first // BASE), (self._high, first // BASE),
+        ):  # fmt: skip
+            array.truncate(size)
+        self.is_sorted = self.steps.is_sorted_from(0)
+        self.marks = [index for index in self.marks if index < first]
+        self._extremes = None
+        if first:
+            self._note_extremes(0)
+        self.cuts += 1
+        return branch
+
+    def _from(self, begin: int) -> Series:
+        starts, total = self.starts.array, self.total
+        chunk = int(np.searchsorted(starts, begin, side="right")) - 1
+        counts = np.diff(np.concatenate(([begin], starts[chunk + 1 :], [total])))
+        branch = Series(self.id, self.name, self.prog_bar)
+        branch.extend(self.steps.array[begin:], self.values.array[begin:], counts, self.blocks.array[chunk:])
+        return branch
 
     def show(self, stride: int, first: int, stop: int) -> tuple[Indices, NDArray[np.float64]]:
         """What to draw for the buckets ``first`` to ``stop`` − 1 of ``stride`` points each.

@@ -122,7 +122,13 @@ class Timeline:
         """Whether the points of ``series`` lie on ``axis`` in the order in which they were logged."""
         if axis in ("active", "samples"):
             return True
-        return self._is_sorted.get(axis, True) and (axis == "time" or series.is_sorted)
+        if axis == "step":
+            return series.is_sorted
+        array = self._time.array if axis == "time" else self._epoch.array
+        if not self._is_sorted[axis]:  # in all blocks together; this series may lie in some of them
+            places = array[series.blocks.array]
+            return bool(np.all(places[1:] >= places[:-1])) and (axis == "time" or series.is_sorted)
+        return axis == "time" or series.is_sorted
 
     def place(self, series: Series, indices: Indices, axis: str, scale: EpochScale) -> Floats:
         """Position on ``axis`` of the points ``indices`` of ``series``, f64."""

@@ -24,7 +24,7 @@ from lit_studio.base.events import (
     event_to_dict,
 )
 from lit_studio.base.runs.directory import RunDirectory, write_json
-from lit_studio.base.runs.log import EVENT, POINTS, SERIES, BlockWriter, encode_points, read_blocks
+from lit_studio.base.runs.log import EVENT, POINTS, SERIES, START, BlockWriter, encode_points, read_blocks
 from lit_studio.base.runs.status import RunStatus, finite_or_text
 
 STATUS_EVERY = 0.25
@@ -84,6 +84,8 @@ class RunRecorder:
             self._events.close()
 
     def _start(self, event: RunStarted) -> None:
+        # Among the points too: a fit that goes on from an earlier step leaves behind what was logged after it.
+        self._metrics.append((START, _to_json({"stage": event.stage, "step": event.step})))
         self._window.clear()
         self._active, self._samples, self._first_step = 0.0, 0, event.step
         self._status = self._status.follow(

@@ -10,14 +10,14 @@ import numpy as np
 
 
 def decode(packet: bytes) -> tuple[dict[str, Any], list[tuple[np.ndarray, np.ndarray]]]:
-    """Header and ``(x, y)`` of each series; every byte must be accounted for."""
+    """Header and ``(x, y)`` of each series, then of each branch; every byte must be accounted for."""
     magic, length = struct.unpack_from("<4sI", packet)
     assert magic == b"LSC1"
     at = 8 + length
     assert at % 8 == 0
     header = json.loads(packet[8:at].decode())
     arrays = []
-    for entry in header["series"]:
+    for entry in header["series"] + header["branches"]:
         n = entry["points"]
         x = np.frombuffer(packet, "<f8", n, at)
         at += 8 * n
@@ -34,6 +34,7 @@ class Client:
     def __init__(self, reader, axis: str = "step", width: int = 64):
         self.reader, self.axis, self.width = reader, axis, width
         self.shown: dict[int, tuple[int, np.ndarray, np.ndarray]] = {}
+        self.branches: dict[int, list[tuple[np.ndarray, np.ndarray]]] = {}
         self.events: list[dict[str, Any]] = []
         self.header: dict[str, Any] = {}
         self.received = 0
@@ -41,13 +42,20 @@ class Client:
     def poll(self) -> None:
         held = []
         for series, (stride, x, _) in self.shown.items():
-            held.append(f"{series}:{stride}:{len(x) // (1 if stride == 1 else 2)}")
+            branches = len(self.branches.get(series, []))
+            held.append(f"{series}:{stride}:{len(x) // (1 if stride == 1 else 2)}" + f":{branches}" * bool(branches))
         answer = self.reader.packet(width=self.width, axis=self.axis, have=",".join(held), events=len(self.events))
         self.received = len(answer)
         self.header, arrays = decode(answer)
         self.events += self.header["events"]
         assert len(self.events) == self.header["events_next"]
-        for entry, (x, y) in zip(self.header["series"], arrays, strict=True):
+        series = self.header["series"]
+        for entry, pair in zip(self.header["branches"], arrays[len(series) :], strict=True):
+            held_branches = self.branches.setdefault(entry["series"], [])
+            assert entry["number"] == len(held_branches)
+            held_branches.append(pair)
+        for entry, (x, y) in zip(series, arrays[: len(series)], strict=True):
+            assert entry["branches"] == len(self.branches.get(entry["id"], []))
             keep = entry["start"] * (1 if entry["stride"] == 1 else 2)
             _, old_x, old_y = self.shown.get(entry["id"], (1, np.empty(0), np.empty(0, "f4")))
             assert keep <= len(old_x)
@@ -67,3 +75,6 @@ class Client:
             np.testing.assert_array_equal(self.shown[series][1], x)
             np.testing.assert_array_equal(self.shown[series][2], y)
         assert self.events == newcomer.events
+        assert {series: len(each) for series, each in self.branches.items()} == {
+            series: len(each) for series, each in newcomer.branches.items()
+        }

@@ -161,7 +161,8 @@ def test_a_second_call_in_one_directory_is_laid_behind_the_first(tmp_path):
     again.flush(seconds=1.0, loss=[1.0] * 2)
     client = Client(RunReader(again.run), "active")
     client.poll()
-    np.testing.assert_allclose(client.shown[0][1], [0.5, 1.0, 1.5, 2.0, 2.5, 3.0])
+    np.testing.assert_allclose(client.branches[0][0][0], [0.5, 1.0, 1.5, 2.0])
+    np.testing.assert_allclose(client.shown[0][1], [2.5, 3.0])
 
 
 @pytest.mark.parametrize("axis", AXES)
@@ -196,7 +197,7 @@ def test_a_window_is_reduced_to_the_width_and_keeps_its_spike(tmp_path):
     recording.flush(loss=values.tolist())
     header, [(x, y)] = decode(RunReader(recording.run).packet(width=64, x0=100_001, x1=150_000))
     entry = header["series"][0]
-    assert len(x) == 2 * -(-50_002 // entry["stride"]) or len(x) <= 128
+    assert len(x) <= 2 * 64 + 2
     assert y.max() == 50.0
     assert entry["max"] == [123_456, 50.0]
     assert x.min() > 99_000
