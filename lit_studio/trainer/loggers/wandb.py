@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from lit_studio.callbacks.model_checkpoint import ModelCheckpoint
 
 STEP = "trainer/global_step"
+_MODES = {"dryrun": "offline", "run": "online"}  # older words that wandb still takes
 
 
 class WandbLogger(QueuedLogger):
@@ -159,7 +160,7 @@ class WandbLogger(QueuedLogger):
 
     def _fresh(self, wandb: Any) -> Any:
         Path(self._wandb_init["dir"]).mkdir(parents=True, exist_ok=True)
-        run = wandb.init(**{**self._wandb_init, "id": self.version})
+        run = wandb.init(**{**self._wandb_init, "id": self.version, "mode": self._mode()})
         if getattr(run, "define_metric", None) is not None:
             if self._wandb_init.get("sync_tensorboard"):
                 run.define_metric("*", step_metric="global_step")
@@ -168,11 +169,16 @@ class WandbLogger(QueuedLogger):
                 run.define_metric("*", step_metric=STEP, step_sync=True)
         return run
 
+    def _mode(self) -> str | None:
+        """As given, else as the environment says now: wandb itself reads that only once a process."""
+        mode = self._wandb_init.get("mode") or os.environ.get("WANDB_MODE")
+        return _MODES.get(mode, mode) if mode else None
+
     def _queue(self, deliver: Any, item: Any, keep: bool = False) -> None:
         if not self._asked:
             self._asked = True
             # wandb asks a person for an account at the terminal, which must happen here and not behind their back.
-            if self._experiment is None and is_rank_zero() and _would_ask(self._wandb_init.get("mode")):
+            if self._experiment is None and is_rank_zero() and _would_ask(self._mode()):
                 self._begin()
         super()._queue(deliver, item, keep)
 
@@ -372,8 +378,7 @@ class WandbLogger(QueuedLogger):
 
 def _would_ask(mode: str | None) -> bool:
     """Whether ``wandb.init`` would ask a person for an account."""
-    mode = mode or os.environ.get("WANDB_MODE", "online")
-    if mode not in ("online", "run", "shared") or sys.stdin is None or not sys.stdin.isatty():
+    if mode not in (None, "online", "shared") or sys.stdin is None or not sys.stdin.isatty():
         return False
     import wandb
 
