@@ -30,6 +30,18 @@ if TYPE_CHECKING:
     from lit_studio.trainer.strategies import Strategy
 
 
+class Placed:
+    """Answers what integrations ask of Lightning's inside for want of a public name: optuna's, for instance."""
+
+    def __init__(self, strategy: Strategy):
+        self.strategy = strategy
+
+    @property
+    def is_distributed(self) -> bool:
+        """Whether several processes train, or the strategy is made for that."""
+        return self.strategy.world_size > 1 or self.strategy.synchronizes_backward
+
+
 class Inquiry:
     """The read-only half of a :class:`~lit_studio.trainer.trainer.Trainer`."""
 
@@ -308,6 +320,10 @@ class Inquiry:
     def precision(self) -> str:
         """The numerics, for instance ``"32-true"``."""
         return self.precision_plugin.precision
+
+    @property
+    def _accelerator_connector(self) -> Placed:
+        return Placed(self.strategy)
 
     @property
     def scaler(self) -> Any:

@@ -45,15 +45,20 @@ class LightningModule(ModelHooks, DataHooks, CheckpointHooks, ExportMixin, Hyper
         example_input_array: an input for the summary and for export.
     """
 
-    # In the class, so that a subclass may set them there or make properties of them.
-    automatic_optimization: bool = True
-    strict_loading: bool = True
-    example_input_array: Any = None
-
-    # Set through ``__dict__``, because torch's ``__setattr__`` is slow and would take them for state.
-    _trainer: Trainer | None = None
-    _results: Results | None = None
-    _device: torch.device | None = None
+    # Types apart from values, because TorchScript tries to compile the annotations of what an instance sets.
+    if TYPE_CHECKING:
+        automatic_optimization: bool
+        strict_loading: bool
+        example_input_array: Any
+        _trainer: Trainer | None
+        _results: Results | None
+        _device: torch.device | None
+    else:
+        # In the class, so that a subclass may set them there or make properties of them.
+        automatic_optimization = strict_loading = True
+        example_input_array = None
+        # Set through ``__dict__``, because torch's ``__setattr__`` is slow and would take them for state.
+        _trainer = _results = _device = None
 
     def __init__(self, *args: Any, **kwargs: Any):
         super().__init__(*args, **kwargs)
@@ -69,11 +74,11 @@ class LightningModule(ModelHooks, DataHooks, CheckpointHooks, ExportMixin, Hyper
             InvalidStateError: no trainer has taken this module yet.
         """
         trainer = self._trainer
-        if trainer is None:
+        if trainer is None and not self._is_scripting:
             raise InvalidStateError(
                 f"{type(self).__qualname__} is not attached to a `Trainer`", advice="Call trainer.fit(model) first."
             )
-        return trainer
+        return trainer  # type: ignore[return-value]
 
     @trainer.setter
     def trainer(self, trainer: Trainer | None) -> None:
@@ -437,6 +442,12 @@ class LightningModule(ModelHooks, DataHooks, CheckpointHooks, ExportMixin, Hyper
         for name in ("_trainer", "_results", "_fabric", *state.get("_compiled", ()), "_compiled"):
             state.pop(name, None)
         return state
+
+
+# TorchScript evaluates the properties of what it compiles, unless they are named here.
+LightningModule.__jit_unused_properties__ = [  # type: ignore[attr-defined]
+    name for name in dir(LightningModule) if isinstance(getattr(LightningModule, name), property)
+]
 
 
 def attach(module: LightningModule, trainer: Trainer | None) -> None:

@@ -2,7 +2,10 @@
 
 import argparse
 import enum
+import importlib.machinery
 import inspect
+import sys
+import types
 import warnings
 
 import numpy as np
@@ -200,6 +203,48 @@ def test_a_file_that_no_other_rank_sees(tmp_path):
 
     assert not is_shared_filesystem(Two(), tmp_path, timeout=0)
     assert list(tmp_path.iterdir()) == []
+
+
+# Export ---------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.filterwarnings("ignore:.*torch.jit:DeprecationWarning")
+@pytest.mark.parametrize("method", ["script", "trace"])
+def test_a_trained_module_becomes_torchscript(tmp_path, method):
+    class Module(Regression):
+        def __init__(self):
+            super().__init__()
+            self.example_input_array = torch.ones(1, 4)
+
+    module = Module()
+    one = trainer(tmp_path)
+    one.fit(module, loader())
+    path = tmp_path / "module.pt"
+    compiled = module.to_torchscript(path, method=method)
+    x = torch.randn(3, 4)
+    assert torch.equal(compiled(x), module(x))
+    assert torch.equal(torch.jit.load(path)(x), module(x))
+    assert module.trainer is one
+
+
+def test_tensorrt_is_asked_for_by_name():
+    with pytest.raises(L.MissingDependencyError, match=r"lit-studio\[tensorrt\]"):
+        Regression().to_tensorrt(input_sample=torch.ones(1, 4))
+
+
+def test_tensorrt_gets_the_module_in_evaluation_mode(monkeypatch, tmp_path):
+    calls = []
+    stand_in = types.ModuleType("torch_tensorrt")
+    stand_in.__spec__ = importlib.machinery.ModuleSpec("torch_tensorrt", None)
+    stand_in.compile = lambda module, **kwargs: calls.append((module.training, kwargs)) or module
+    stand_in.save = lambda compiled, path, **kwargs: calls.append((path, kwargs["output_format"]))
+    monkeypatch.setitem(sys.modules, "torch_tensorrt", stand_in)
+    module = Regression()
+    assert module.to_tensorrt(tmp_path / "module.ep", torch.ones(1, 4), ir="dynamo") is module
+    (training, given), saved = calls
+    assert (training, given["ir"], len(given["inputs"])) == (False, "dynamo", 1)
+    assert saved == (str(tmp_path / "module.ep"), "exported_program")
+    assert module.training
 
 
 # Enumerations, parameters, compiled modules, warnings -----------------------------------------------------------------
