@@ -3,9 +3,11 @@
 It must not hold anything of its own: these are other names for what lies in `lit_studio.trainer`.
 """
 
-from lit_studio.trainer.strategies import SingleDeviceStrategy, Strategy
+from lit_studio.trainer.strategies import DDPStrategy, ParallelStrategy, SingleDeviceStrategy, Strategy
 
 __all__ = [
+    "DDPStrategy",
+    "ParallelStrategy",
     "SingleDeviceStrategy",
     "Strategy",
 ]

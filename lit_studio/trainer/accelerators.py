@@ -112,27 +112,38 @@ def resolve_accelerator(accelerator: str | Accelerator) -> Accelerator:
     )
 
 
-def resolve_devices(accelerator: Accelerator, devices: list[int] | str | int) -> list[int]:
-    """The device indices that the argument means, one of them as long as a run is one process.
+def resolve_devices(accelerator: Accelerator, devices: list[int] | str | int, interactive: bool = False) -> list[int]:
+    """The device indices that the argument means, one rank for each.
 
     Args:
         accelerator: the kind of device.
-        devices: a count, ``"auto"``, −1 (all), a list of indices, or a string of either such as ``"1"`` or ``"0,"``.
+        devices: a count, ``"auto"`` (all GPUs, one CPU process), −1 (all), a list of indices, or a string of either
+            such as ``"1"`` or ``"0,"``; on the CPU a count of processes.
+        interactive: whether a person types at a prompt; ``"auto"`` is one device then.
 
     Raises:
-        MisconfigurationException: no device, one that isn't there, or more than one.
+        MisconfigurationException: no device, or one that isn't there.
         InvalidTypeError: neither of the forms above.
     """
     present = accelerator.auto_device_count()
     wanted = _parse(devices, lambda: present)
     if wanted is None:
-        if present > 1:
-            _log.info("Using %s device 0 of %d; devices=[i] picks another.", accelerator.name, present)
-        return [0]
+        if present > 1 and interactive:
+            _log.info(
+                "Using 1 of %d %s devices, because this is a notebook; Trainer(devices=%d) uses all.",
+                present,
+                accelerator.name,
+                present,
+            )
+        return [0] if interactive else list(range(present))
     if not wanted:
         raise MisconfigurationException("Trainer(devices) asks for no device", value=devices, valid="at least one")
+    if accelerator.name == "cpu":
+        if isinstance(devices, list | tuple):
+            wanted = list(range(len(wanted)))
+        return wanted
     missing = [index for index in wanted if index >= present or index < 0]
-    if accelerator.name != "cpu" and missing:
+    if missing:
         raise MisconfigurationException(
             f"You requested {accelerator.name} device {missing[0]}, but this machine doesn't have it",
             value=devices,
@@ -140,13 +151,6 @@ def resolve_devices(accelerator: Accelerator, devices: list[int] | str | int) ->
         )
     if len(set(wanted)) != len(wanted):
         raise MisconfigurationException("Device indices must be unique", value=devices)
-    if len(wanted) > 1:
-        raise MisconfigurationException(
-            "Training on several devices is not available yet",
-            value=devices,
-            valid="devices=1, a list of one index, or 'auto'",
-            advice="Several devices need a distributed strategy, which this version doesn't have.",
-        )
     return wanted
 
 

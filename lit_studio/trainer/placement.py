@@ -12,9 +12,10 @@ import torch
 
 from lit_studio.base.errors import MisconfigurationException
 from lit_studio.trainer.accelerators import Accelerator, resolve_accelerator, resolve_devices
+from lit_studio.trainer.environments import find_environment
 from lit_studio.trainer.plugins import CheckpointIO, resolve_plugins
 from lit_studio.trainer.precision import Precision, resolve_precision
-from lit_studio.trainer.strategies import Strategy, resolve_strategy
+from lit_studio.trainer.strategies import Strategy, is_interactive, resolve_strategy
 
 ARGUMENTS = ("accelerator", "strategy", "devices", "num_nodes", "precision", "plugins")
 
@@ -51,15 +52,18 @@ def resolve_placement(
         MisconfigurationException, InvalidValueError, InvalidTypeError: arguments that are wrong by themselves or
             together, or that need what this machine or this version doesn't have.
     """
-    if num_nodes != 1:
-        raise MisconfigurationException(
-            "Training on several nodes is not available yet", value=num_nodes, valid="num_nodes=1"
-        )
-    kind = resolve_accelerator(accelerator)
-    ids = resolve_devices(kind, devices)
-    placed = resolve_strategy(strategy)
-    placed.connect(torch.device(kind.name, ids[0]) if kind.name == "cuda" else torch.device(kind.name))
+    if isinstance(num_nodes, bool) or not isinstance(num_nodes, int) or num_nodes < 1:
+        raise MisconfigurationException("num_nodes is out of range", value=num_nodes, valid="an int ≥ 1")
+    kind = resolve_accelerator(getattr(strategy, "accelerator", None) or accelerator)
+    ids = resolve_devices(kind, devices, is_interactive())
+    placed = resolve_strategy(strategy, len(ids), num_nodes)
     found = resolve_plugins(plugins, precision)
-    numerics = resolve_precision(found.precision or precision, kind.name)
-    name = kind.describe(placed.root_device)
-    return Placement(kind, ids, num_nodes, placed, numerics, found.checkpoint_io, name)
+    indexed = [torch.device(kind.name, index) if kind.name == "cuda" else torch.device(kind.name) for index in ids]
+    if hasattr(placed, "connect_ranks"):
+        placed.connect_ranks(indexed, num_nodes, found.cluster_environment or find_environment())
+    else:
+        placed.connect(indexed[0])
+    own = getattr(placed, "precision_plugin", None)
+    numerics = resolve_precision(own or found.precision or precision, kind.name)
+    io = getattr(placed, "checkpoint_io", None) or found.checkpoint_io
+    return Placement(kind, ids, num_nodes, placed, numerics, io, kind.describe(placed.root_device))

@@ -1,4 +1,4 @@
-"""What ``Trainer(plugins=…)`` may hold: numerics, and a way of one's own to save and load checkpoints.
+"""What ``Trainer(plugins=…)`` may hold: numerics, who started the ranks, and a way of one's own to save checkpoints.
 
 It must not know how either is used.
 """
@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
 from lit_studio.base.errors import InvalidTypeError, MisconfigurationException
+from lit_studio.trainer.environments import ClusterEnvironment
 from lit_studio.trainer.precision import Precision
 
 
@@ -27,7 +28,7 @@ class CheckpointIO(Protocol):
         """Remove it."""
 
 
-PluginInput = Precision | CheckpointIO | list[Precision | CheckpointIO] | None
+PluginInput = Precision | CheckpointIO | ClusterEnvironment | list[Precision | CheckpointIO | ClusterEnvironment] | None
 
 
 @dataclass(frozen=True)
@@ -36,6 +37,7 @@ class Plugins:
 
     precision: Precision | None = None
     checkpoint_io: CheckpointIO | None = None
+    cluster_environment: ClusterEnvironment | None = None
 
 
 def resolve_plugins(plugins: Any, precision: Any) -> Plugins:
@@ -54,11 +56,15 @@ def resolve_plugins(plugins: Any, precision: Any) -> Plugins:
     for plugin in listed:
         if isinstance(plugin, Precision):
             kind = "precision"
+        elif isinstance(plugin, ClusterEnvironment):
+            kind = "cluster_environment"
         elif isinstance(plugin, CheckpointIO):
             kind = "checkpoint_io"
         else:
             raise InvalidTypeError(
-                "Found an invalid type for a plugin", value=plugin, valid="a Precision or a checkpoint plugin"
+                "Found an invalid type for a plugin",
+                value=plugin,
+                valid="a Precision, a ClusterEnvironment or a checkpoint plugin",
             )
         if kind in found:
             raise MisconfigurationException(f"Received two plugins of one kind: {kind}", value=listed)

@@ -13,6 +13,7 @@ import torch
 from torch.optim import Optimizer
 
 if TYPE_CHECKING:
+    from lit_studio.trainer.launch.base import Launcher
     from lit_studio.trainer.precision import Precision
 
 
@@ -23,6 +24,9 @@ class Strategy:
         root_device: where this rank's module and batches lie.
         world_size, global_rank, local_rank, node_rank: torch's senses.
         synchronizes_backward: whether :meth:`block_backward_sync` does anything; the loop skips it if not.
+        sync_batchnorm: whether batch norms are to see all ranks' batches.
+        launcher: what starts the ranks; None where this process is the only one.
+        model: the module that was placed last, as the strategy has wrapped it.
     """
 
     world_size = 1
@@ -30,6 +34,8 @@ class Strategy:
     local_rank = 0
     node_rank = 0
     synchronizes_backward = False
+    sync_batchnorm = False
+    launcher: Launcher | None = None
 
     def __init__(self) -> None:
         self.root_device = torch.device("cpu")
@@ -44,8 +50,17 @@ class Strategy:
         """Note the device; called once, when the Trainer is made."""
         self.root_device = device
 
-    def place(self, module: torch.nn.Module, precision: Precision) -> None:
-        """Put ``module`` onto the device in its precision, before the optimizers are made."""
+    def setup_environment(self) -> None:
+        """Meet the other ranks; called by each of them when a call begins."""
+
+    def place(self, module: torch.nn.Module, precision: Precision, trains: bool = True) -> None:
+        """Put ``module`` onto the device in its precision, before the optimizers are made.
+
+        Args:
+            module: any module, changed in place.
+            precision: the numerics.
+            trains: whether gradients will be needed.
+        """
         if precision.active:
             precision.convert_module(module)
         module.to(self.root_device)
@@ -56,9 +71,16 @@ class Strategy:
         method: Callable[..., Any] = getattr(module, name)
         return method
 
-    def block_backward_sync(self) -> AbstractContextManager[Any]:
-        """Around micro-batches whose gradients need not be shared yet."""
+    def block_backward_sync(self, module: torch.nn.Module | None = None) -> AbstractContextManager[Any]:
+        """Around micro-batches whose gradients need not be shared yet.
+
+        Args:
+            module: whose gradients; by default :attr:`model`'s.
+        """
         return nullcontext()
+
+    def before_backward(self, loss: Any) -> None:
+        """Each ``backward`` of manual optimization begins."""
 
     # Between ranks ----------------------------------------------------------------------------------------------
 
@@ -80,6 +102,10 @@ class Strategy:
     def all_gather(self, tensor: torch.Tensor, group: Any = None, sync_grads: bool = False) -> torch.Tensor:
         """``tensor`` of all ranks, stacked along a new first dimension where there are several."""
         return tensor
+
+    def on_rank_zero(self, work: Callable[[], Any]) -> None:
+        """Do ``work`` on rank 0 while the others wait; where it fails, it fails on all."""
+        work()
 
     # State ------------------------------------------------------------------------------------------------------
 
@@ -107,4 +133,26 @@ class Strategy:
 
 
 class SingleDeviceStrategy(Strategy):
-    """The whole module on one device of this process."""
+    """The whole module on one device of this process.
+
+    Args:
+        device: the device, instead of the one that ``accelerator`` and ``devices`` mean.
+        accelerator: the kind of device, instead of the argument of that name.
+        checkpoint_io: a way of saving and loading checkpoints.
+        precision_plugin: the numerics.
+    """
+
+    def __init__(
+        self,
+        device: str | int | torch.device | None = None,
+        accelerator: Any = None,
+        checkpoint_io: Any = None,
+        precision_plugin: Any = None,
+    ):
+        super().__init__()
+        self.accelerator, self.checkpoint_io, self.precision_plugin = accelerator, checkpoint_io, precision_plugin
+        self._given = None if device is None else torch.device(device)
+
+    def connect(self, device: torch.device) -> None:
+        """Note the device, unless one was given."""
+        self.root_device = self._given or device

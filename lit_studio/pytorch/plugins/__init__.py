@@ -3,11 +3,13 @@
 It must not hold anything of its own: these are other names for what lies in `lit_studio.trainer`.
 """
 
+from lit_studio.trainer.environments import ClusterEnvironment
 from lit_studio.trainer.plugins import CheckpointIO
 from lit_studio.trainer.precision import MixedPrecision, Precision
 
 __all__ = [
     "CheckpointIO",
+    "ClusterEnvironment",
     "MixedPrecision",
     "Precision",
 ]

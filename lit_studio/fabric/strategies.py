@@ -1,0 +1,13 @@
+"""Lightning's `lightning.fabric.strategies`: strategies.
+
+It must not hold anything of its own: these are other names for what lies in `lit_studio.trainer`.
+"""
+
+from lit_studio.trainer.strategies import DDPStrategy, ParallelStrategy, SingleDeviceStrategy, Strategy
+
+__all__ = [
+    "DDPStrategy",
+    "ParallelStrategy",
+    "SingleDeviceStrategy",
+    "Strategy",
+]
