@@ -43,10 +43,16 @@ class Loaders:
 
 
 class LookAhead:
-    """An iterator without a length, read one batch ahead so that the last one is known as such."""
+    """An iterator without a length, read one batch ahead so that the last one is known as such.
 
-    def __init__(self, iterator: Iterator[Any]):
+    Args:
+        iterator: of batches.
+        strategy: of several ranks, for which the last batch is the last that all of them have; None for one.
+    """
+
+    def __init__(self, iterator: Iterator[Any], strategy: Any = None):
         self._iterator = iterator
+        self._strategy = strategy if strategy is not None and strategy.world_size > 1 else None
         self._ahead: list[Any] = []
         self.is_last = False
         self._fill()
@@ -56,6 +62,9 @@ class LookAhead:
             self._ahead.append(next(self._iterator))
         except StopIteration:
             self.is_last = True
+        if self._strategy is not None and self._strategy.reduce_boolean_decision(self.is_last, all=False):
+            self.is_last = True
+            self._ahead.clear()
 
     def __iter__(self) -> Iterator[Any]:
         return self

@@ -78,6 +78,7 @@ class EvaluationLoop:
         if self.loaders is None:
             self._seen = defaultdict(int)
         self.loaders = evaluation_loaders(source.get(self._word), limit, self._word)
+        self.loaders = trainer.sharing.share_all(self.loaders, limit, self._word)
         self._loaded_at = trainer.current_epoch
 
     def _reload_is_due(self) -> bool:
@@ -167,6 +168,8 @@ class EvaluationLoop:
         trainer, results = self._trainer, self._trainer.results
         observation, clock = trainer.observation, time.monotonic
         done = 0
+        if trainer.ranks is not None:
+            trainer.ranks.begin_pass(sum(counts))
         for index, (loader, count) in enumerate(zip(self.loaders.flat, counts, strict=True)):
             results.loader = index if self._several else None
             self.predictions.append([])
@@ -190,6 +193,8 @@ class EvaluationLoop:
         observation.flush(done)
         results.loader = results.eval_step = results.batch = None
         trainer.epoch_over = self._stage
+        if trainer.ranks is not None:
+            results.refresh(self._stage)
         return []
 
     def _batches(self, loader: Any, count: float, indexed: IndexedBatches | None) -> Iterator[Any]:

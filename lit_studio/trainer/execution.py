@@ -26,6 +26,7 @@ from lit_studio.trainer.dispatch import Dispatcher, overrides
 from lit_studio.trainer.display import print_results
 from lit_studio.trainer.loggers import Logger
 from lit_studio.trainer.module import LightningModule, attach, unwrap_compiled
+from lit_studio.trainer.ranks import prepare_data
 from lit_studio.trainer.state import RunningStage, TrainerFn, TrainerStatus
 from lit_studio.trainer.termination import SIGTERMException, ends_gracefully
 
@@ -119,6 +120,7 @@ def _accept(trainer: Trainer, call: Call) -> LightningModule:
 
 
 def _run(trainer: Trainer, call: Call, module: LightningModule) -> Any:
+    trainer.strategy.setup_environment()
     _attach(trainer, call, module)
     _verify(trainer, module)
     if call.fn == TrainerFn.FITTING:
@@ -243,10 +245,7 @@ def _set_up(trainer: Trainer, module: LightningModule, checkpoint: dict[str, Any
     fn, datamodule = str(trainer.state.fn), trainer.datamodule
     if trainer.profiles:
         trainer.profiler.setup(stage=fn, local_rank=trainer.local_rank, log_dir=trainer.log_dir)
-    if datamodule is not None:
-        datamodule.prepare_data()
-    if overrides(module, "prepare_data"):
-        module.prepare_data()
+    prepare_data(trainer)
     if datamodule is not None:
         datamodule.setup(stage=fn)
     trainer.hooks.call("setup", stage=fn)
@@ -257,7 +256,7 @@ def _set_up(trainer: Trainer, module: LightningModule, checkpoint: dict[str, Any
         resume.restore_module(trainer, checkpoint)
     if trainer.plan.compile is not None:
         trainer.compilation.apply(module, trainer.strategy.root_device)
-    trainer.strategy.place(module, trainer.precision_plugin)
+    trainer.strategy.place(module, trainer.precision_plugin, trains=fn == "fit")
     if fn == "fit":
         trainer.fit_loop.optimization.configure(module, trainer)
         trainer.hooks.call("on_fit_start")

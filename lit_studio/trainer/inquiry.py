@@ -13,6 +13,7 @@ from torch import Tensor
 
 from lit_studio.trainer.loop import estimate_steps
 from lit_studio.trainer.optimization import LRSchedulerConfig
+from lit_studio.trainer.samplers import Sharing
 from lit_studio.trainer.state import RunningStage
 
 if TYPE_CHECKING:
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     from lit_studio.trainer.placement import Placement
     from lit_studio.trainer.plan import Plan
     from lit_studio.trainer.precision import Precision
+    from lit_studio.trainer.ranks import Ranks
     from lit_studio.trainer.results import Results
     from lit_studio.trainer.state import TrainerState
     from lit_studio.trainer.strategies import Strategy
@@ -61,6 +63,7 @@ class Inquiry:
     epoch_over: str | None
     source: Any
     received_sigterm: bool = False  # whether the process was asked to end during the last call
+    ranks: Ranks | None = None
     _loggers: list[Any]
     _module: LightningModule | None
     placement: Placement
@@ -375,6 +378,11 @@ class Inquiry:
         """For a DistributedSampler; None on one device."""
         size = self.strategy.world_size
         return {"num_replicas": size, "rank": self.strategy.global_rank} if size > 1 else None
+
+    @property
+    def sharing(self) -> Sharing:
+        """How loaders are shared among the ranks."""
+        return Sharing(self.strategy, self.plan.use_distributed_sampler)
 
 
 def _given(loop: EvaluationLoop) -> Any:

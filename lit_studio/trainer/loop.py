@@ -32,7 +32,7 @@ from torch.optim import Optimizer
 from lit_studio.base.errors import InvalidValueError, MisconfigurationException
 from lit_studio.base.events import EpochEnded
 from lit_studio.trainer.combined_loader import CombinedLoader
-from lit_studio.trainer.data import Loaders, LookAhead, fixed_batch_size, training_loaders
+from lit_studio.trainer.data import Loaders, LookAhead, fixed_batch_size, length, training_loaders
 from lit_studio.trainer.optimization import LRSchedulerConfig, Optimization, Schedulers
 from lit_studio.trainer.progress_views import ProgressViews
 from lit_studio.trainer.state import Position, RunningStage
@@ -93,6 +93,8 @@ class FitLoop(ProgressViews):
 
     def _done(self) -> bool:
         position = self.position
+        if self._trainer.ranks is not None:
+            self._trainer.ranks.settle()
         if self.max_steps != -1 and position.optimizer_steps >= self.max_steps:
             _log.info("`Trainer.fit` stopped: `max_steps=%d` reached.", self.max_steps)
             return True
@@ -110,7 +112,8 @@ class FitLoop(ProgressViews):
         """Whether a wish to stop is granted: a person's always, a callback's once the minimum is reached."""
         enough_epochs = not self.min_epochs or self.position.epoch >= self.min_epochs
         enough_steps = not self.min_steps or self.position.optimizer_steps >= self.min_steps
-        return self._trainer.stopped_by_person or (enough_epochs and enough_steps)
+        agreed = self._trainer.ranks is None or self._trainer.ranks.stopping
+        return self._trainer.stopped_by_person or (enough_epochs and enough_steps and agreed)
 
     def _explain_minimum(self) -> None:
         if not self._explained:
@@ -134,6 +137,7 @@ class FitLoop(ProgressViews):
         given = trainer.source.get("train")
         limit = trainer.limit_train_batches
         self.loaders = training_loaders(given, limit, overfit=trainer.overfit_batches > 0)
+        self.loaders = trainer.sharing.share_all(self.loaders, limit, "train")
         self._loaded_at = self.position.epoch
         self._settle_validation()
 
@@ -190,6 +194,7 @@ class FitLoop(ProgressViews):
 
     def backward(self, loss: Tensor, *args: Any, **kwargs: Any) -> None:
         """``loss.backward()`` with the precision's scaling and the hooks, for manual optimization."""
+        self._trainer.strategy.before_backward(loss)
         self._step.backward(loss, *args, **kwargs)
 
     def step_optimizer(self, optimizer: Optimizer, closure: Callable[[], Any] | None, kwargs: dict[str, Any]) -> Any:
@@ -249,6 +254,8 @@ class FitLoop(ProgressViews):
         whole = self._run_batches(skip=position.batches_begun if resumed else 0)
         trainer.observation.flush(position.batches_done)
         trainer.epoch_over = "train"
+        if trainer.ranks is not None:
+            trainer.results.refresh("train")  # here, where all ranks are: what is asked for later may differ
         position.epoch_processed = True
         trainer.hooks.call("on_train_epoch_end")
         trainer.results.leave()
@@ -281,7 +288,9 @@ class FitLoop(ProgressViews):
         if skip and (position.is_last_batch or skip >= total):
             return False  # the checkpoint was written at the end of this epoch's last validation
         iterator: Iterator[Any] = iter(self.loaders.flat[0])
-        ahead = LookAhead(iterator) if total == INFINITE else None
+        several = self._trainer.ranks is not None
+        unsure = total == INFINITE or (several and length(self.loaders.flat[0]) == INFINITE)
+        ahead = LookAhead(iterator, self._trainer.strategy) if unsure else None
         for _ in range(skip):
             next(ahead or iterator)
         return self._iterate(ahead or iterator, ahead, total)
@@ -307,7 +316,7 @@ class FitLoop(ProgressViews):
                 if trainer.stopped_by_person:
                     return False
             batch_idx = position.batches_begun
-            position.is_last_batch = ahead.is_last if ahead is not None else batch_idx + 1 == total
+            position.is_last_batch = batch_idx + 1 == total or (ahead is not None and ahead.is_last)
             if self._transfer is not None:
                 batch = self._transfer(batch, 0)
             position.batches_begun += 1
@@ -359,7 +368,8 @@ class FitLoop(ProgressViews):
         if trainer.should_stop and self._may_stop() and not trainer.stopped_by_person:
             return True
         if (seconds := trainer.plan.val_check_seconds) is not None:
-            return time.monotonic() - self._last_validation >= seconds
+            due = time.monotonic() - self._last_validation >= seconds
+            return trainer.strategy.reduce_boolean_decision(due, all=False)
         if self.val_check_batch == INFINITE:
             return last
         done = self.position.batches_begun + (self.position.earlier_batches if every is None else 0)
@@ -374,6 +384,8 @@ class FitLoop(ProgressViews):
         trainer.validation.run()
         trainer.enter(RunningStage.TRAINING)
         self._last_validation = time.monotonic()
+        if trainer.ranks is not None:
+            trainer.ranks.settle()
 
 
 def estimate_steps(loop: FitLoop, accumulate: int) -> float:

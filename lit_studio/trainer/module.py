@@ -361,6 +361,10 @@ class LightningModule(ModelHooks, DataHooks, CheckpointHooks, ExportMixin, Hyper
                 stacklevel=2,
             )
             return
+        if sync_dist and results.shared is not None:
+            options = (prog_bar, logger, on_step, on_epoch, reduce_fx, add_dataloader_idx)
+            results.shared.log(value, sync_dist_group, batch_size, (name, results.loader, *options))
+            return
         results.log(name, value, prog_bar, logger, on_step, on_epoch, reduce_fx, add_dataloader_idx, batch_size)
 
     def log_dict(
@@ -390,6 +394,11 @@ class LightningModule(ModelHooks, DataHooks, CheckpointHooks, ExportMixin, Hyper
             items: Any = dictionary.items(keep_base=False, copy_state=False)  # type: ignore[call-arg]
         else:
             items = dictionary.items()
+        if sync_dist and results.shared is not None:
+            options = (prog_bar, logger, on_step, on_epoch, reduce_fx, add_dataloader_idx)
+            for name, value in items:
+                results.shared.log(value, sync_dist_group, batch_size, (name, results.loader, *options))
+            return
         for name, value in items:
             results.log(name, value, prog_bar, logger, on_step, on_epoch, reduce_fx, add_dataloader_idx, batch_size)
 

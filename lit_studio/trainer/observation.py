@@ -32,6 +32,7 @@ from lit_studio.base.events import (
 )
 from lit_studio.base.runs import Inbox, RunDirectory, RunRecorder, temporary_run_root
 from lit_studio.trainer.commands import Commands
+from lit_studio.trainer.ranks import join_ranks
 from lit_studio.trainer.results import Read, Series
 from lit_studio.trainer.termination import heed
 
@@ -162,7 +163,8 @@ class Observation(Audience):
         trainer = self._trainer
         self._began, self._paused, self._warned, self._logs_steps = time.monotonic(), 0.0, False, False
         self._planned, self._unsettled, self._failing = None, {}, set()
-        self.due = self._began + FLUSH_EVERY
+        trainer.ranks = join_ranks(trainer)
+        self.due = self._began + FLUSH_EVERY if trainer.ranks is None else -NEVER  # ranks count steps, not time
         if trainer.plan.barebones or not trainer.strategy.is_global_zero:
             return
         run = self.gather(self._directory(), trainer.observers, trainer.wants_display)
@@ -171,7 +173,10 @@ class Observation(Audience):
                 trainer.progress_bar_callback.disable()
         elif trainer.wants_display:
             self._add_quiet_line()
-        self._commands = Commands(trainer, Inbox(run.inbox))
+        if trainer.ranks is None:
+            self._commands = Commands(trainer, Inbox(run.inbox))
+        else:
+            trainer.ranks.inbox = Inbox(run.inbox)
         loop = trainer.fit_loop
         fitting = trainer.state.fn == "fit"
         self.emit(
@@ -226,11 +231,16 @@ class Observation(Audience):
         Args:
             batch: batches done of the current pass.
         """
+        ranks = self._trainer.ranks
+        if ranks is not None and not ranks.reached(batch):
+            return
         self.read()
         self._progress(batch)
         if self._commands is not None:
             self._paused += self._commands.carry_out()
-        self.due = time.monotonic() + FLUSH_EVERY
+        if ranks is not None:
+            self._paused += ranks.exchange()
+        self.due = time.monotonic() + FLUSH_EVERY if ranks is None else -NEVER
         heed(self._trainer)
 
     def read(self) -> None:

@@ -181,6 +181,7 @@ class Trainer(Inquiry):
         placed = self.placement = resolve_placement(**{name: given[name] for name in ARGUMENTS})
         self.accelerator, self.strategy, self.device_name = placed.accelerator, placed.strategy, placed.device_name
         self.checkpoint_io, self.precision_plugin = placed.checkpoint_io, placed.precision
+        self.strategy.sync_batchnorm = self.plan.sync_batchnorm
 
     def _set_attributes(self) -> None:
         plan = self.plan
@@ -323,6 +324,9 @@ class Trainer(Inquiry):
         if isinstance(loaders, LightningDataModule):  # a datamodule in the place of loaders, as Lightning allows
             datamodule, loaders = loaders, None
         call = execution.Call(fn, model, loaders, datamodule, ckpt_path, weights_only, more or {}, verbose)
+        launcher = self.strategy.launcher
+        if launcher is not None:
+            return launcher.launch(execution.carry_out, self, call, trainer=self)
         return execution.carry_out(self, call)
 
     # What callbacks, modules and people may do -------------------------------------------------------------------
@@ -352,11 +356,10 @@ class Trainer(Inquiry):
                 "`Trainer.save_checkpoint(..., storage_options=...)` needs a checkpoint plugin that takes them",
                 value=storage_options,
             )
-        elif self.is_global_zero:
+        else:
             from lit_studio.trainer.checkpoint import write_checkpoint
 
-            write_checkpoint(filepath, checkpoint)
-        self.strategy.barrier("Trainer.save_checkpoint")
+            self.strategy.on_rank_zero(lambda: write_checkpoint(filepath, checkpoint))
 
     def emit(self, event: Event) -> None:
         """Tell those who watch the run; nobody does outside a call."""
