@@ -20,6 +20,7 @@ if TYPE_CHECKING:
         InvalidValueError,
         LoggerError,
         MisconfigurationException,
+        MissingAttributeError,
         MissingBuildError,
         MissingDependencyError,
         NotebookError,
@@ -29,7 +30,7 @@ if TYPE_CHECKING:
         StudioError,
     )
     from lit_studio.callbacks import Callback
-    from lit_studio.trainer import loggers, profilers, strategies
+    from lit_studio.trainer import loggers, profilers, strategies, tuner
     from lit_studio.trainer.datamodule import LightningDataModule
     from lit_studio.trainer.fabric import Fabric
     from lit_studio.trainer.module import LightningModule
@@ -38,7 +39,7 @@ if TYPE_CHECKING:
 
     __version__: str
 
-_MODULES = {name: f"lit_studio.trainer.{name}" for name in ("loggers", "profilers", "strategies")}
+_MODULES = {name: f"lit_studio.trainer.{name}" for name in ("loggers", "profilers", "strategies", "tuner")}
 _MODULES |= {name: f"lit_studio.{name}" for name in ("callbacks", "pytorch", "fabric", "studio")}
 _NAMES = {
     "Callback": "lit_studio.callbacks",
@@ -57,6 +58,7 @@ _ERRORS = (
     "InvalidValueError",
     "LoggerError",
     "MisconfigurationException",
+    "MissingAttributeError",
     "MissingBuildError",
     "MissingDependencyError",
     "NotebookError",
@@ -94,6 +96,7 @@ __all__ = [
     "profilers",
     "seed_everything",
     "strategies",
+    "tuner",
 ]
 
 

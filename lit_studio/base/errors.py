@@ -7,6 +7,7 @@ This module must not know who raises them. The tree::
     ├── InvalidValueError            one value outside what is valid            (also ValueError)
     ├── InvalidTypeError             one object of the wrong type               (also TypeError)
     ├── InvalidStateError            a call at a time when it can't work        (also RuntimeError)
+    ├── MissingAttributeError        an object lacks an attribute               (also AttributeError)
     ├── MissingDependencyError       an optional package; names the extra       (also ImportError)
     ├── MissingBuildError            the browser side of a checkout that was never built
     ├── RunError
@@ -80,6 +81,10 @@ class InvalidTypeError(StudioError, TypeError):
 
 class InvalidStateError(StudioError, RuntimeError):
     """A call made at a time when it can't work."""
+
+
+class MissingAttributeError(StudioError, AttributeError):
+    """An object lacks an attribute that was asked for by name."""
 
 
 class MissingDependencyError(StudioError, ImportError):

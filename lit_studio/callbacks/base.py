@@ -15,6 +15,10 @@ if TYPE_CHECKING:
     from lit_studio.trainer.trainer import Trainer
 
 
+class EndOfCall(Exception):
+    """Raised by a callback in a hook: what the call was for is done, so it ends here as if it were complete."""
+
+
 class Callback:
     """Subclass it, override the hooks that are wanted, and pass an instance to ``Trainer(callbacks=…)``.
 

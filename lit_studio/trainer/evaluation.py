@@ -104,11 +104,9 @@ class EvaluationLoop:
         """Run the pass with its hooks; returns a dict of metrics for each loader (empty for prediction)."""
         trainer, results = self._trainer, self._trainer.results
         self.setup_data()
-        counts = self.sanity_counts if trainer.sanity_checking else self.counts
         self.predictions = []
-        if not sum(counts):
+        if not self._plan():
             return []
-        self.total = sum(counts)
         self._resolve()
         modes = [(module, module.training) for module in trainer.lightning_module.modules()]
         name, batch, loader, scope = self._hook, results.batch, results.loader, results.scope
@@ -116,6 +114,7 @@ class EvaluationLoop:
         with self._no_gradients():
             results.reset(self._stage)
             trainer.hooks.call(f"on_{name}_start")
+            counts = self._plan()  # that hook may have found another batch size
             trainer.hooks.call(f"on_{name}_epoch_start")
             outputs = self._pass(counts)
             trainer.hooks.call(f"on_{name}_epoch_end")
@@ -128,6 +127,12 @@ class EvaluationLoop:
         self._restore(modes)
         results.eval_step, results.batch, results.loader, results.scope = None, batch, loader, scope
         return outputs
+
+    def _plan(self) -> list[int | float]:
+        """Batches of each loader in the pass that begins; empty where there are none at all."""
+        counts = self.sanity_counts if self._trainer.sanity_checking else self.counts
+        self.total = sum(counts)
+        return counts if self.total else []
 
     def _restore(self, modes: list[tuple[torch.nn.Module, bool]]) -> None:
         hook = f"on_{self._hook}_model_train"

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from datetime import timedelta
 from pathlib import Path
 from typing import Any, Literal
@@ -38,6 +38,7 @@ from lit_studio.trainer.plan import make_plan
 from lit_studio.trainer.plugins import PluginInput
 from lit_studio.trainer.precision import PrecisionInput
 from lit_studio.trainer.profilers import PassThroughProfiler, Profiler, resolve_profiler
+from lit_studio.trainer.rehearsal import Rehearsal, rehearse
 from lit_studio.trainer.results import Results
 from lit_studio.trainer.resume import gather
 from lit_studio.trainer.state import RunningStage, TrainerFn, TrainerState, TrainerStatus
@@ -360,6 +361,10 @@ class Trainer(Inquiry):
             from lit_studio.trainer.checkpoint import write_checkpoint
 
             self.strategy.on_rank_zero(lambda: write_checkpoint(filepath, checkpoint))
+
+    def rehearsal(self, callbacks: Sequence[Callback] = ()) -> AbstractContextManager[Rehearsal]:
+        """Run the loop inside a hook and put everything back: see ``rehearsal.rehearse``."""
+        return rehearse(self, callbacks)
 
     def emit(self, event: Event) -> None:
         """Tell those who watch the run; nobody does outside a call."""

@@ -71,7 +71,7 @@ class TQDMProgressBar(PassBar):
         self._ended = False
         if self._closed is not None and self._closed == (id(passes[-1]), metrics):
             return  # nothing has come since its line was closed
-        line = _line(passes[-1], metrics, now, shutil.get_terminal_size().columns - 1, self._blocks)
+        line = pass_line(passes[-1], metrics, now, shutil.get_terminal_size().columns - 1, self._blocks)
         file.write(f"\r{line.ljust(len(self._line))}")
         file.flush()
         self._line = line
@@ -120,7 +120,8 @@ class TQDMProgressBar(PassBar):
         return {**self.__dict__, **dropped, "_trainer": None, "_module": None}
 
 
-def _line(current: Pass, metrics: dict[str, Any], now: float, width: int, blocks: str) -> str:
+def pass_line(current: Pass, metrics: dict[str, Any], now: float, width: int, blocks: str = _EIGHTHS) -> str:
+    """A pass as one line of at most ``width`` characters."""
     numbers = [f"{name}={format_metric(value, '.3g')}" for name, value in metrics.items()]
     if current.total is None:
         parts = [clock(current.seconds(now)), speed(current.rate(now)), *numbers]
