@@ -6,9 +6,10 @@ It must not know loaders, observers or loggers: it is told which hook runs, and 
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from numbers import Number
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
@@ -16,6 +17,9 @@ from torch import Tensor
 from lit_studio.base.errors import InvalidTypeError, InvalidValueError, MisconfigurationException
 from lit_studio.trainer.batches import infer_batch_size
 from lit_studio.trainer.state import Position
+
+if TYPE_CHECKING:
+    from lit_studio.trainer.shared_metrics import SharedMetrics
 
 REDUCTIONS: dict[Any, str] = {
     **{name: name for name in ("mean", "sum", "min", "max")},
@@ -78,6 +82,7 @@ class Series:
         last: the newest value read.
         total, weight: the epoch so far.
         metric: a torchmetrics object, which accumulates by itself.
+        sync: makes one value for all ranks of what the epoch has on each; ``synced`` is that value.
     """
 
     name: str
@@ -98,10 +103,12 @@ class Series:
     total: float = 0.0
     weight: float = 0.0
     touched: bool = False
+    sync: Callable[[Series], float] | None = None
+    synced: float | None = None
 
     def take(self, values: list[float]) -> None:
         """Add ``values``, just read from the device, to the epoch."""
-        self.last, self.touched = values[-1], True
+        self.last, self.touched, self.synced = values[-1], True, None
         if not self.on_epoch:
             return
         if self.reduction == "mean":
@@ -122,6 +129,10 @@ class Series:
             return None
         if self.metric is not None:
             return float(self.metric.compute())
+        if self.sync is not None:
+            if self.synced is None:
+                self.synced = self.sync(self)
+            return self.synced
         if self.reduction != "mean":
             return self.total
         return self.total / self.weight if self.weight else math.nan
@@ -130,7 +141,7 @@ class Series:
         """Begin a new epoch."""
         self.pending, self.steps, self.weights = [], [], []
         self.total = self.weight = 0.0
-        self.touched = False
+        self.touched, self.synced = False, None
         if self.metric is not None:
             self.metric.reset()
 
@@ -168,6 +179,7 @@ class Results:
         self.eval_step: int | None = None
         self.losses: list[Tensor | float] = []
         self.loss_steps: list[int] = []
+        self.shared: SharedMetrics | None = None
         self._fresh: list[Series] = []
         self._unread: list[tuple[list[Read], list[int], list[float]]] = []
         self.values: dict[str, float] = {}
@@ -201,7 +213,7 @@ class Results:
         key = (name, self.loader, prog_bar, logger, on_step, on_epoch, reduce_fx, add_dataloader_idx)
         series = self.scope.series.get(key)
         if series is None:
-            series = self._define(key)
+            series = self.define(key)
         if type(value) is Tensor and value.dim() == 0:
             # On the host reading is cheaper than keeping. Elsewhere it would wait for the device, so a copy is kept:
             # the tensor may be changed in place before the flush (``loss += …``, a parameter).
@@ -219,6 +231,21 @@ class Results:
         if len(series.pending) == 1:
             self._fresh.append(series)
 
+    def keep(self, series: Series, value: Any, batch_size: int | None) -> None:
+        """Add ``value`` to ``series``, as :meth:`log` does with what it has found by its key."""
+        if isinstance(value, Tensor) and value.is_cpu:
+            value = float(value.item())
+        elif not isinstance(value, Tensor | float):
+            value = self._unusual(series, series.name, value)
+            if value is None:
+                return
+        series.pending.append(value)
+        series.steps.append(self._position.stepped if self.eval_step is None else self.eval_step)
+        if series.on_epoch:
+            series.weights.append(self._weigh(series, batch_size))
+        if len(series.pending) == 1:
+            self._fresh.append(series)
+
     def _weigh(self, series: Series, batch_size: int | None) -> int:
         if batch_size is not None:
             return batch_size
@@ -226,7 +253,8 @@ class Results:
             return 1
         return infer_batch_size(self.batch)
 
-    def _define(self, key: tuple[Any, ...]) -> Series:
+    def define(self, key: tuple[Any, ...]) -> Series:
+        """The series of ``key``: name, loader and the arguments of :meth:`log` but the batch size, in order."""
         name, loader, prog_bar, logger, on_step, on_epoch, reduce_fx, suffix = key
         scope = self.scope
         if not isinstance(name, str):
