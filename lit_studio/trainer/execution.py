@@ -353,6 +353,7 @@ def _fail(trainer: Trainer, error: BaseException, state: Any) -> None:
     trainer.state.status = TrainerStatus.INTERRUPTED
     trainer.epoch_over = None
     trainer.results.leave()
+    trainer.strategy.on_exception(error)
     tell: list[Any] = [trainer.observation.read, lambda: trainer.hooks.call("on_exception", error)]
     if trainer.datamodule is not None:
         tell.append(lambda: trainer.datamodule.on_exception(error))
