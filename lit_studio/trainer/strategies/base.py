@@ -53,6 +53,9 @@ class Strategy:
     def setup_environment(self) -> None:
         """Meet the other ranks; called by each of them when a call begins."""
 
+    def on_exception(self, exception: BaseException) -> None:
+        """The call ends through ``exception``: other ranks may be elsewhere, so nobody waits for them any more."""
+
     def place(self, module: torch.nn.Module, precision: Precision, trains: bool = True) -> None:
         """Put ``module`` onto the device in its precision, before the optimizers are made.
 

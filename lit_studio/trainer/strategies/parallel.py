@@ -62,6 +62,7 @@ class ParallelStrategy(Strategy):
         self.start_method = start_method
         self.num_nodes = 1
         self._backend, self._timeout = process_group_backend, timeout
+        self._alone = False
 
     # Who this is ------------------------------------------------------------------------------------------------
 
@@ -128,8 +129,13 @@ class ParallelStrategy(Strategy):
         """Which share of the data is this rank's."""
         return {"num_replicas": self.world_size, "rank": self.global_rank}
 
+    def on_exception(self, exception: BaseException) -> None:
+        """From now on until the next call this rank waits for no other."""
+        self._alone = True
+
     def setup_environment(self) -> None:
         """Meet the other ranks, once for each process; seeds are what they were when ``seed_everything`` was called."""
+        self._alone = False
         if self.root_device.type == "cuda":
             torch.cuda.set_device(self.root_device)
         if not dist.is_initialized():
@@ -144,6 +150,11 @@ class ParallelStrategy(Strategy):
         _patient_group()  # made here, because all ranks are here
         reset_seed()
 
+    @property
+    def _silent(self) -> bool:
+        """Whether there is nobody to talk to: before the ranks have met, and after one has failed."""
+        return self._alone or not dist.is_initialized()
+
     # Between ranks ----------------------------------------------------------------------------------------------
 
     def reduce(self, tensor: Any, group: Any = None, reduce_op: Any = "mean") -> Any:
@@ -154,7 +165,7 @@ class ParallelStrategy(Strategy):
             group: the ranks; all by default.
             reduce_op: ``"mean"``, ``"sum"``, ``"min"``, ``"max"``, ``"product"``, or torch's ReduceOp.
         """
-        if not isinstance(tensor, Tensor):
+        if not isinstance(tensor, Tensor) or self._silent:
             return tensor
         word = reduce_op.lower() if isinstance(reduce_op, str) else reduce_op
         total = self._sendable(tensor).clone()
@@ -167,19 +178,23 @@ class ParallelStrategy(Strategy):
 
     def reduce_boolean_decision(self, decision: bool, all: bool = True) -> bool:
         """Whether all ranks (or any) say yes."""
+        if self._silent:
+            return decision
         votes = torch.tensor(int(decision))
         dist.all_reduce(votes, group=_patient_group())
         return bool(votes == self.world_size if all else votes > 0)
 
     def broadcast(self, obj: Any, src: int = 0) -> Any:
         """``obj`` as rank ``src`` has it; anything that can be pickled."""
+        if self._silent:
+            return obj
         parcel = [obj]
         dist.broadcast_object_list(parcel, src, group=_patient_group())
         return parcel[0]
 
     def barrier(self, name: str | None = None) -> None:
         """Wait for all ranks."""
-        if not dist.is_initialized():
+        if self._silent:
             return
         if self.root_device.type == "cuda" and self.process_group_backend == "nccl":
             dist.barrier(device_ids=[self.root_device.index])
@@ -188,10 +203,13 @@ class ParallelStrategy(Strategy):
 
     def patient_barrier(self) -> None:
         """Wait for all ranks as long as it takes."""
-        dist.all_reduce(torch.zeros(1), group=_patient_group())
+        if not self._silent:
+            dist.all_reduce(torch.zeros(1), group=_patient_group())
 
     def largest(self, numbers: list[int]) -> list[int]:
         """For each place the largest of all ranks' numbers, as long as it takes."""
+        if self._silent:
+            return numbers
         votes = torch.tensor(numbers)
         dist.all_reduce(votes, dist.ReduceOp.MAX, group=_patient_group())
         return votes.tolist()
@@ -199,6 +217,8 @@ class ParallelStrategy(Strategy):
     def all_gather(self, tensor: Tensor, group: Any = None, sync_grads: bool = False) -> Tensor:
         """``tensor`` of all ranks, stacked along a new first dimension; its shape must be equal on all of them."""
         sendable = self._sendable(tensor)
+        if self._silent:
+            return sendable.unsqueeze(0)
         if sync_grads:
             return _AllGather.apply(sendable, group)  # type: ignore[no-untyped-call]
         return _gathered(sendable.detach(), group)
