@@ -152,7 +152,7 @@ class EarlyStopping(Callback):
             return
         current = torch.as_tensor(value).detach().squeeze().cpu()
         reason, message = self._judge(current)
-        if reason is not EarlyStoppingReason.NOT_STOPPED:
+        if trainer.strategy.reduce_boolean_decision(reason is not EarlyStoppingReason.NOT_STOPPED, all=False):
             trainer.should_stop = True
             self.stopped_epoch = trainer.current_epoch
             self.stopping_reason, self.stopping_reason_message = reason, message

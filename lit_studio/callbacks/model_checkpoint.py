@@ -200,6 +200,7 @@ class ModelCheckpoint(Checkpoint):
             due = trainer.global_step % self._every_n_train_steps == 0
         elif self._train_time_interval is not None:
             due = time.monotonic() - self._last_time_saved >= self._train_time_interval.total_seconds()
+            due = trainer.strategy.reduce_boolean_decision(due, all=False)  # clocks differ
         else:
             return
         if not due or self._should_skip(trainer):
@@ -248,7 +249,7 @@ class ModelCheckpoint(Checkpoint):
         """
         candidates = self._candidates(trainer)
         previous_last = self._plan_last(candidates)
-        path = self._free_name(self.format_checkpoint_name(candidates))
+        (path,) = self._as_rank_zero(trainer, self._free_name(self.format_checkpoint_name(candidates)))
         trainer.save_checkpoint(path, self.save_weights_only)
         self._save_last(trainer, path, previous_last)
         self._tell(trainer, path, reason)
@@ -301,7 +302,7 @@ class ModelCheckpoint(Checkpoint):
         try:
             # Noted before anything is written, because every file carries this state.
             previous_last = self._plan_last(candidates)
-            path = self._keep_best(trainer, candidates, doomed)
+            path, doomed = self._as_rank_zero(trainer, self._keep_best(trainer, candidates, doomed), doomed)
             if path:
                 trainer.save_checkpoint(path, self.save_weights_only)
             last = self._save_last(trainer, path, previous_last)
@@ -390,10 +391,10 @@ class ModelCheckpoint(Checkpoint):
         last = self.last_model_path
         if trainer.is_global_zero and self.enable_version_counter and last != previous:
             self._set_aside(trainer, last)
-        if not saved or not trainer.is_global_zero:
+        if not saved:
             trainer.save_checkpoint(last, self.save_weights_only)
         elif saved != last:
-            link_file(saved, last, symbolic=self.save_last == "link")
+            trainer.strategy.on_rank_zero(lambda: link_file(saved, last, symbolic=self.save_last == "link"))
         return last
 
     def _set_aside(self, trainer: Trainer, last: str) -> None:
@@ -412,7 +413,7 @@ class ModelCheckpoint(Checkpoint):
             _log.info("Step %d: saved %s", trainer.global_step, path)
         best = self.monitor is not None and path == self.best_model_path
         trainer.emit(CheckpointSaved(time.time(), trainer.global_step, trainer.current_epoch, path, reason, best))
-        for logger in trainer.loggers:
+        for logger in trainer.loggers if trainer.is_global_zero else ():
             trainer.observation.ask(logger, logger.after_save_checkpoint, self)
 
     # Names ------------------------------------------------------------------------------------------------------
@@ -449,7 +450,15 @@ class ModelCheckpoint(Checkpoint):
 
     def _candidates(self, trainer: Trainer) -> dict[str, Any]:
         metrics = {name: torch.as_tensor(value).detach().cpu() for name, value in trainer.callback_metrics.items()}
-        return {**metrics, "epoch": trainer.current_epoch, "step": trainer.global_step}
+        found = {**metrics, "epoch": trainer.current_epoch, "step": trainer.global_step}
+        return trainer.strategy.broadcast(found)  # rank 0's values decide on all ranks
+
+    def _as_rank_zero(self, trainer: Trainer, *decided: Any) -> Any:
+        """What rank 0 has decided, with what it has noted, for only it sees which files there are."""
+        noted, decided = trainer.strategy.broadcast((self.state_dict(), decided))
+        for name, value in noted.items() if trainer.world_size > 1 else ():
+            setattr(self, name, value)
+        return decided
 
     def _default_folder(self, trainer: Trainer) -> str:
         if not trainer.loggers:
