@@ -24,6 +24,7 @@ import math
 import time
 import warnings
 from collections.abc import Callable, Iterator
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from torch import Tensor
@@ -37,6 +38,7 @@ from lit_studio.trainer.optimization import LRSchedulerConfig, Optimization, Sch
 from lit_studio.trainer.progress_views import ProgressViews
 from lit_studio.trainer.state import Position, RunningStage
 from lit_studio.trainer.step import TrainingStep
+from lit_studio.trainer.stretch import Stretch
 
 if TYPE_CHECKING:
     from lit_studio.trainer.trainer import Trainer
@@ -179,6 +181,7 @@ class FitLoop(ProgressViews):
         self._on_batch_end = trainer.hooks.find("on_train_batch_end")
         self._transfer = trainer.source.transfer(trainer.precision_plugin, trainer.strategy.root_device)
         self._fetch = trainer.profiled("train_dataloader_next", next)
+        self._usual = Stretch(trainer, self, self._fetch)
         frozen = sum(not part.training for part in trainer.lightning_module.modules())
         if frozen:
             warnings.warn(
@@ -246,7 +249,7 @@ class FitLoop(ProgressViews):
         trainer, position = self._trainer, self.position
         if not resumed:
             self.setup_data()
-            position.begin_epoch()
+            self._begin_epoch()
         self._set_epoch()
         self._validates = trainer.enable_validation
         if not resumed:
@@ -266,6 +269,15 @@ class FitLoop(ProgressViews):
             self._schedulers.step(self._schedulers.plateau_by_epoch)
         position.complete_epoch()
         trainer.emit(EpochEnded(time.time(), position.optimizer_steps, position.epoch - 1))
+
+    def _begin_epoch(self) -> None:
+        position = self.position
+        position.epochs_begun = position.epoch + 1
+        position.earlier_batches += position.batches_begun
+        position.batches_begun = position.batches_done = 0
+        position.is_last_batch = False
+        position.epoch_optimizer_steps = position.optimizer_steps
+        position.epoch_scheduler_steps = position.scheduler_steps
 
     def _set_epoch(self) -> None:
         assert self.loaders is not None
@@ -300,7 +312,14 @@ class FitLoop(ProgressViews):
         trainer, position, loader = self._trainer, self.position, self.loaders.flat[0]
         observation, count, clock = trainer.observation, trainer.count_samples, time.monotonic
         combined, size = isinstance(loader, CombinedLoader), fixed_batch_size(loader)
-        fetch, mark = self._fetch, clock()
+            if stretch is not None and (until := self._free_until(total)) > position.batches_begun:
+                by_step = self._schedulers.by_step
+                schedule = partial(self._schedulers.step, by_step) if by_step else None
+                if stretch.run(batches, until, size, schedule):
+                    return False
+                mark = clock()
+        fetch, stretch = self._fetch, None if combined or ahead is not None else self._stretch()
+        mark = clock()
         while position.batches_begun < total:
             try:
                 batch = fetch(batches)
@@ -331,6 +350,24 @@ class FitLoop(ProgressViews):
                 return position.is_last_batch
             mark = clock()
         return True
+    def _stretch(self) -> Stretch | None:
+        """What runs the usual steps, None if this epoch's are others or something is to be done before each."""
+        plain = self._transfer is None and self._on_batch_start is None and not self._schedulers.plateau_by_step
+        if not plain or (self._validates and self._trainer.plan.val_check_seconds is not None):
+            return None
+        self._usual.step = self._step.usual
+        return None if self._usual.step is None else self._usual
+
+    def _free_until(self, total: float) -> float:
+        """How many batches of the epoch will have begun when the next one is the last or is followed by validation."""
+        if self._trainer.accumulate_grad_batches != 1:
+            return 0
+        every, length = self._trainer.check_val_every_n_epoch, self.val_check_batch
+        if not self._validates or length == INFINITE or (every is not None and (self.position.epoch + 1) % every):
+            return total - 1
+        earlier = self.position.earlier_batches if every is None else 0
+        return min(total, ((self.position.batches_begun + earlier) // length + 1) * length - earlier) - 1
+
 
     def _run_batch(self, batch: Any, batch_idx: int, last: bool) -> bool:
         """One batch from its step to its validation; whether the epoch ends after it."""
@@ -347,6 +384,16 @@ class FitLoop(ProgressViews):
         if last and self._schedulers.by_epoch:
             self._schedulers.step(self._schedulers.by_epoch)
         if self._on_batch_end is not None:
+        return self.conclude(last, stepping)
+
+    def conclude(self, last: bool, stepping: bool) -> bool:
+        """Note that a batch is through, validate if that is due; whether the epoch ends here.
+
+        Args:
+            last: whether it is the epoch's last batch.
+            stepping: whether the optimizers stepped.
+        """
+        trainer, position = self._trainer, self.position
             self._on_batch_end(self._step.take_outputs(), batch, batch_idx)
         position.batches_done += 1
         if self._validates and self._validation_is_due(last):

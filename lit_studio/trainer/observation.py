@@ -13,6 +13,8 @@ import shutil
 import time
 import warnings
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import cache
+from importlib.metadata import version
 from operator import itemgetter
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -165,7 +167,8 @@ class Observation(Audience):
         self._planned, self._unsettled, self._failing = None, {}, set()
         trainer.ranks = join_ranks(trainer)
         self.due = self._began + FLUSH_EVERY if trainer.ranks is None else -NEVER  # ranks count steps, not time
-        if trainer.plan.barebones or not trainer.strategy.is_global_zero:
+        trainer.results.wants_losses = not trainer.plan.barebones and trainer.strategy.is_global_zero
+        if not trainer.results.wants_losses:
             return
         run = self.gather(self._directory(), trainer.observers, trainer.wants_display)
         if self.displayed:
@@ -257,7 +260,7 @@ class Observation(Audience):
             ]
             if losses and not self._logs_steps:
                 if points:
-                    self._logs_steps = True
+                    self._logs_steps, self._trainer.results.wants_losses = True, False
                 else:  # a module that logs nothing still shows that it learns
                     points = [Points("loss", loss_steps, losses, True)]
             self._tell(points)
@@ -409,7 +412,6 @@ def learning_rate(optimizers: list[torch.optim.Optimizer]) -> float | None:
     return float(optimizers[0].param_groups[0]["lr"]) if optimizers else None
 
 
+@cache
 def _version() -> str:
-    from lit_studio import __version__
-
-    return __version__
+    return version("lit-studio")

@@ -164,6 +164,7 @@ class Results:
         batch: the batch that runs now.
         eval_step: the step at which a value is logged outside training, None inside it.
         losses, loss_steps: the losses of the steps since the last flush, logged or not.
+        wants_losses: whether each of them is kept; else some, to see that training hasn't gone astray.
         values: everything read so far by name, exact.
         callback_metrics, logged_metrics: the same as tensors on the host, by Lightning's rules of naming.
         progress_bar_metrics: floats, those logged with ``prog_bar=True``.
@@ -179,6 +180,7 @@ class Results:
         self.eval_step: int | None = None
         self.losses: list[Tensor | float] = []
         self.loss_steps: list[int] = []
+        self.wants_losses = True
         self.shared: SharedMetrics | None = None
         self._fresh: list[Series] = []
         self._unread: list[tuple[list[Read], list[int], list[float]]] = []

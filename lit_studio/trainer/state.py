@@ -185,14 +185,6 @@ class Position:
         self.epochs_begun = self.epoch
         self.epoch_processed = False
 
-    def begin_epoch(self) -> None:
-        """Note that the next epoch is under way."""
-        self.epochs_begun = self.epoch + 1
-        self.earlier_batches += self.batches_begun
-        self.batches_begun = self.batches_done = 0
-        self.is_last_batch = False
-        self.epoch_optimizer_steps, self.epoch_scheduler_steps = self.optimizer_steps, self.scheduler_steps
-
 
 def _stepped(fit: Mapping[str, Any], step: int, inside: bool) -> int:
     manual = fit.get("epoch_loop.manual_optimization.optim_step_progress", {}).get("total", {}).get("completed", 0)

@@ -9,6 +9,7 @@ import warnings
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
+import torch
 from torch import Tensor
 from torch.optim import LBFGS, Optimizer
 
@@ -16,6 +17,7 @@ from lit_studio.base.errors import MisconfigurationException
 from lit_studio.trainer.capture import captured
 from lit_studio.trainer.dispatch import accepts, overrides
 from lit_studio.trainer.optimization import Optimization, clip
+from lit_studio.trainer.stretch import UsualStep, detached
 
 if TYPE_CHECKING:
     from lit_studio.trainer.state import Position
@@ -60,7 +62,7 @@ class TrainingStep:
         self._clips = self.automatic and (self._own_clipping or bool(self._clip_val))
         self._batch_idx, self._divisor, self._first = 0, 1, True
         self._outputs: Any = None
-        self._warned = False
+        self._warned = self._closed = False
         wanted = trainer.plan.capture_step
         self._capture = captured(trainer, self._whole, self._optimizer, self._note_loss) if wanted else None
 
@@ -73,29 +75,27 @@ class TrainingStep:
             accumulate: micro-batches of one optimizer step.
             stepping: whether this is the last of them.
         """
-        results, optimizer = self._results, self._usual
-        results.batch, self._outputs = batch, None  # the last step's are free before this one's are made
+        self._results.batch, self._outputs = batch, None  # the last step's are free before this one's are made
         if self._capture is not None:
             done, self._outputs = self._capture.run(batch, batch_idx)
             if done:
                 self._position.optimizer_steps += 1
                 return
-        if optimizer is not None and accumulate == 1 and not self.forward_only:
-            # The general step below, without what nobody asked for: it is this that runs most of the time.
-            results.scope = self._scope
-            output = self._outputs = self._step(batch, batch_idx) if self._takes_index else self._step(batch)
-            loss = self._take_loss(output)
-            optimizer.zero_grad()
-            if loss is not None:
-                loss.backward()  # type: ignore[no-untyped-call]
-            if self._clips:
-                self._before_step(optimizer)
-            optimizer.step()
-            self._position.optimizer_steps += 1
-        elif self.automatic and not self.forward_only:
+        if self.automatic and not self.forward_only:
             self._run_automatic(batch_idx, accumulate, stepping)
         else:
             self._outputs = self._forward(batch, batch_idx)
+            if not self.automatic:
+                self._outputs = detached(self._outputs)
+
+    @property
+    def usual(self) -> UsualStep | None:
+        """What a stretch of steps runs; None where a step is more than that."""
+        if self._usual is None or self._capture is not None or self.forward_only:
+            return None
+        before = self._before_step if self._clips else None
+        step = (self._step, self._takes_index, self._scope, self._usual)
+        return UsualStep(*step, self._loss_of, self._note_loss, before)
 
     def _whole(self, batch: Any, batch_idx: int) -> tuple[Any, Tensor | None]:
         """A step without anything in it that must run in Python each time."""
@@ -111,7 +111,8 @@ class TrainingStep:
         return output, loss
 
     def _note_loss(self, loss: Tensor) -> None:
-        self._results.losses.append(loss)
+        # On the host reading is cheaper than keeping; elsewhere it would wait for the device.
+        self._results.losses.append(loss.item() if loss.is_cpu else loss.detach())
         self._results.loss_steps.append(self._position.stepped)
 
     def _run_automatic(self, batch_idx: int, accumulate: int, stepping: bool) -> None:
@@ -135,9 +136,15 @@ class TrainingStep:
         elif self._own_step:
             face = self._optimization.faces()
             self._results.scope = self._results.scope_of("optimizer_step")
-            self._module.optimizer_step(self._position.epoch, batch_idx, face, self._forward_backward)
+            self._closed = False
+            self._module.optimizer_step(self._position.epoch, batch_idx, face, self._closure)
+            if not self._closed:
+                raise MisconfigurationException(
+                    "The closure hasn't been executed: `optimizer_step` must call it, or hand it on to "
+                    "`optimizer.step(closure=optimizer_closure)`",
+                )
         else:
-            self._step_with_closure(optimizer, self._forward_backward, {})
+            self._step_with_closure(optimizer, self._closure, {})
         self._position.optimizer_steps += 1
 
     # Forward and backward ---------------------------------------------------------------------------------------
@@ -170,6 +177,11 @@ class TrainingStep:
             self.backward(loss if self._divisor == 1 else loss / self._divisor)
         return loss
 
+    def _closure(self) -> Tensor | None:
+        self._closed = True
+        with torch.enable_grad():  # some optimizers' ``step`` runs without, and calls this
+            return self._forward_backward()
+
     def backward(self, loss: Tensor, *args: Any, **kwargs: Any) -> None:
         """``loss.backward()`` with scaling and hooks."""
         if self._scaler is not None:
@@ -184,6 +196,12 @@ class TrainingStep:
             self._on_after_backward()
 
     def _take_loss(self, output: Any) -> Tensor | None:
+        loss = self._loss_of(output)
+        if loss is not None:
+            self._note_loss(loss)
+        return loss
+
+    def _loss_of(self, output: Any) -> Tensor | None:
         loss = output
         if not isinstance(output, Tensor):
             if output is None:
@@ -203,9 +221,6 @@ class TrainingStep:
                     value=loss,
                     valid="a Tensor",
                 )
-        results = self._results
-        results.losses.append(loss.item() if loss.is_cpu else loss.detach())
-        results.loss_steps.append(self._position.stepped)
         return loss
 
     def _warn_no_loss(self) -> None:
@@ -224,15 +239,7 @@ class TrainingStep:
     def take_outputs(self) -> Any:
         """What the hooks at a batch's end get: a mapping, detached, with the loss if there is one."""
         outputs, self._outputs = self._outputs, None
-        if isinstance(outputs, Tensor):
-            return {"loss": outputs.detach()}
-        if isinstance(outputs, Mapping):
-            return {key: value.detach() if isinstance(value, Tensor) else value for key, value in outputs.items()}
-        if outputs is not None:
-            raise MisconfigurationException(
-                "In manual optimization, `training_step` must return a Tensor, a dict, or nothing", value=outputs
-            )
-        return {}
+        return detached(outputs)
 
     # The optimizer ----------------------------------------------------------------------------------------------
 
