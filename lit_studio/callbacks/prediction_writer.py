@@ -113,5 +113,4 @@ class BasePredictionWriter(Callback):
         """Write all, if it is asked for."""
         if self.interval.on_epoch:
             loop = trainer.predict_loop
-            predictions = loop.predictions if len(loop.predictions) > 1 else loop.predictions[0]
-            self.write_on_epoch_end(trainer, pl_module, predictions, loop.epoch_batch_indices)
+            self.write_on_epoch_end(trainer, pl_module, loop.predictions, loop.epoch_batch_indices)

@@ -39,8 +39,8 @@ class CombinedLoader:
 
     def __init__(self, iterables: Any, mode: Mode = "min_size"):
         if mode not in MODES:
-            raise InvalidValueError("Unknown mode of CombinedLoader", value=mode, valid=", ".join(MODES))
-        self._flat, self._spec = pytree.tree_flatten(iterables)
+            raise InvalidValueError(f"Unsupported mode {mode!r} of CombinedLoader", valid=", ".join(MODES))
+        self._flat, self._spec = pytree.tree_flatten(iterables, is_leaf=_is_loader)
         self._mode: Mode = mode
         self._iterator: Iterator[tuple[Any, int, int]] | None = None
         self.limits: list[int | float] | None = None
@@ -59,7 +59,8 @@ class CombinedLoader:
     def flattened(self, loaders: list[Any]) -> None:
         if len(loaders) != len(self._flat):
             raise InvalidValueError(
-                "A CombinedLoader keeps its number of loaders", value=len(loaders), valid=str(len(self._flat))
+                f"Mismatch in flattened length ({len(loaders)}) and existing length ({len(self._flat)}): a "
+                "CombinedLoader keeps its number of loaders"
             )
         self._flat = list(loaders)
 
@@ -153,3 +154,9 @@ class CombinedLoader:
             return next(again), again
         except StopIteration:  # an empty loader can't be cycled
             return None, None
+
+
+def _is_loader(node: Any) -> bool:
+    """Whether a list, tuple or dict is itself a loader: one of plain values, such as ``[0, 1, 2]``."""
+    values = list(node.values() if isinstance(node, dict) else node if isinstance(node, list | tuple) else ())
+    return bool(values) and all(isinstance(value, int | float | str) for value in values)

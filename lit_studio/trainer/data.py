@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import torch
-from torch.utils.data import BatchSampler, DataLoader, RandomSampler, SequentialSampler
+from torch.utils.data import BatchSampler, DataLoader, IterableDataset, RandomSampler, SequentialSampler
 
 from lit_studio.base.errors import InvalidTypeError, InvalidValueError, MisconfigurationException
 from lit_studio.trainer.batches import move
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from lit_studio.trainer.module import LightningModule
     from lit_studio.trainer.precision import Precision
 
+CALLS = {"train": "fit", "val": "validate", "test": "test", "predict": "predict"}
 TRANSFER = ("on_before_batch_transfer", "transfer_batch_to_device", "on_after_batch_transfer")
 
 
@@ -89,7 +90,9 @@ class Source:
         self._passed = {word: loaders for word, loaders in passed.items() if loaders is not None}
         for word, loaders in self._passed.items():
             collection = isinstance(loaders, list | tuple | dict)
-            _check(CombinedLoader(loaders).flattened if collection else [loaders], word)
+            where = f"fit({word}_dataloaders" if "val" in passed and len(passed) > 1 else f"{CALLS[word]}(dataloaders"
+            parts = CombinedLoader(loaders).flattened if collection else [loaders]
+            _check(parts, f"passed to `Trainer.{where}=...)`")
 
     def has(self, word: str) -> bool:
         """Whether there are loaders for ``train``, ``val``, ``test`` or ``predict``."""
@@ -119,7 +122,7 @@ class Source:
             owner = datamodule if datamodule is not None and overrides(datamodule, name) else module
             own[name] = getattr(owner, name) if overrides(owner, name) else None
         before, transfer, after = (own[name] for name in TRANSFER)
-        convert = precision.convert_input if precision.active and precision.input_dtype is not None else None
+        convert = precision.convert_input if precision.active and precision.converts_input else None
         if device.type == "cpu" and not (before or transfer or after or convert):
             return None
 
@@ -151,67 +154,70 @@ def training_loaders(given: Any, limit: float, overfit: bool) -> Loaders:
     parts = loader.flattened if isinstance(loader, CombinedLoader) else [loader]
     if isinstance(loader, CombinedLoader) and loader.mode == "sequential":
         raise InvalidValueError(
-            "A fit can't take its loaders one after the other",
-            value='CombinedLoader(mode="sequential")',
+            '`FitLoop` does not support the `CombinedLoader(mode="sequential")` mode: a step takes a batch of each',
             valid='"min_size", "max_size_cycle" or "max_size"',
         )
-    _check(parts, "train")
-    parts = [_adjusted(part, shuffles=not overfit) for part in parts]
+    _check(parts, "returned from `train_dataloader()`")
+    parts = [_adjusted(part, "train", shuffles=not overfit) for part in parts]
     if isinstance(loader, CombinedLoader):
         loader.flattened = parts
-        if not collection:
-            given = loader
+        given = loader.iterables
     else:
-        loader = parts[0]
+        given = loader = parts[0]
     count = count_batches(loader, limit, "train")
     if isinstance(loader, CombinedLoader):
         loader.limits = None if count == float("inf") else [count] * len(parts)
     return Loaders(given, [loader], [count])
 
 
-def evaluation_loaders(given: Any, limit: float, word: str) -> Loaders:
+def evaluation_loaders(given: Any, limit: float, word: str, overfit: bool) -> Loaders:
     """The loaders of validation, test or prediction; a collection is iterated one after the other.
 
     Args:
         given: a loader, or a collection of loaders.
         limit: batches of each (int) or a share (float).
         word: ``val``, ``test`` or ``predict``.
+        overfit: whether shuffling is to be switched off.
 
     Raises:
         InvalidTypeError, MisconfigurationException: as for :func:`training_loaders`.
     """
     if isinstance(given, CombinedLoader):
         if given.mode != "sequential":
-            _check(given.flattened, word)
-            return Loaders(given, [given], [count_batches(given, limit, word)])
-        flat = given.flattened
+            _check(given.flattened, f"returned from `{word}_dataloader()`")
+            return Loaders(given.iterables, [given], [count_batches(given, limit, word)])
+        combined = given
     else:
-        flat = CombinedLoader(given, "sequential").flattened if isinstance(given, list | tuple | dict) else [given]
-    _check(flat, word)
-    for loader in flat:
+        combined = CombinedLoader(given, "sequential")
+    _check(combined.flattened, f"returned from `{word}_dataloader()`")
+    for loader in combined.flattened:
         _warn_if_shuffled(loader, word)
-    flat = [_adjusted(loader, shuffles=True) for loader in flat]
-    return Loaders(given, flat, [count_batches(loader, limit, word) for loader in flat])
+    combined.flattened = flat = [_adjusted(loader, word, shuffles=not overfit) for loader in combined.flattened]
+    return Loaders(combined.iterables, flat, [count_batches(loader, limit, word) for loader in flat])
 
 
-def _check(loaders: list[Any], word: str) -> None:
+def _check(loaders: list[Any], where: str) -> None:
     for loader in loaders:
         if not hasattr(loader, "__iter__") or isinstance(loader, str | bytes):
             raise InvalidTypeError(
-                f"An invalid dataloader was given as {word} dataloader: it can't be iterated",
+                f"An invalid dataloader was {where}: it can't be iterated",
                 value=loader,
                 valid="a DataLoader or any iterable of batches",
             )
 
 
-def _adjusted(loader: Any, shuffles: bool) -> Any:
+def _adjusted(loader: Any, word: str, shuffles: bool) -> Any:
     """The same loader; with workers seeded if asked for, or a copy without shuffling for ``overfit_batches``."""
     if not isinstance(loader, DataLoader):
         return loader
     if _workers_are_seeded() and loader.worker_init_fn is None and loader.num_workers > 0:
         loader.worker_init_fn = seed_worker
-    if not shuffles and isinstance(loader.sampler, RandomSampler):
-        warnings.warn("You requested to overfit but enabled shuffling: it is switched off for this fit.", stacklevel=2)
+    orders = not isinstance(loader.dataset, IterableDataset) and not isinstance(loader.sampler, SequentialSampler)
+    if not shuffles and orders:
+        warnings.warn(
+            f"You requested to overfit but enabled {word} dataloader shuffling: it is switched off for this fit.",
+            stacklevel=2,
+        )
         return _in_order(loader)
     return loader
 
@@ -242,6 +248,15 @@ def _warn_if_shuffled(loader: Any, word: str) -> None:
             "shuffling off for val/test dataloaders.",
             stacklevel=2,
         )
+
+
+def set_epoch(loader: Any, epoch: int) -> None:
+    """Tell the samplers of ``loader`` which epoch begins, as those for several ranks want to know."""
+    samplers = [getattr(loader, "sampler", None), getattr(loader, "batch_sampler", None)]
+    samplers.append(getattr(samplers[1], "sampler", None))
+    for sampler in {id(one): one for one in samplers}.values():
+        if callable(getattr(sampler, "set_epoch", None)):
+            sampler.set_epoch(epoch)
 
 
 def length(loader: Any) -> float:
@@ -285,7 +300,7 @@ def count_batches(loader: Any, limit: float, word: str) -> int | float:
         return total if total == float("inf") else int(total)
     if total == float("inf"):
         raise MisconfigurationException(
-            f"When using an IterableDataset, `Trainer(limit_{word}_batches)` must be 0.0, 1.0 or an int",
+            f"When using an `IterableDataset`, `Trainer(limit_{word}_batches)` must be 0.0, `1.0` or an int",
             value=limit,
             advice="An int specifies how many batches to run.",
         )

@@ -5,12 +5,15 @@ It must not know any trainer's inside: it answers when asked for loaders.
 
 from __future__ import annotations
 
+import inspect
+import os
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import IO, Any
 
 from torch.utils.data import DataLoader, Dataset, IterableDataset
 
+from lit_studio.trainer.combined_loader import CombinedLoader
 from lit_studio.trainer.hooks import CheckpointHooks, DataHooks
 from lit_studio.trainer.hyperparameters import HyperparametersMixin
 from lit_studio.trainer.resume import build_from_checkpoint
@@ -43,6 +46,22 @@ class LightningDataModule(DataHooks, CheckpointHooks, HyperparametersMixin):
     def on_exception(self, exception: BaseException) -> None:
         """The call is ending through ``exception``."""
 
+    def __str__(self) -> str:
+        """The loaders and their sizes, as far as they can be made at this moment."""
+        words = {"Train": "train", "Validation": "val", "Test": "test", "Predict": "predict"}
+        return os.linesep.join(f"{{{name} dataloader: {self._sizes(word)}}}" for name, word in words.items())
+
+    def _sizes(self, word: str) -> str:
+        try:
+            given = getattr(self, f"{word}_dataloader")()
+        except Exception:  # noqa: BLE001 - the user's hook needs what only ``setup`` makes
+            return "None"
+        loaders = CombinedLoader(given).flattened
+        sizes = [_size(getattr(loader, "dataset", loader)) for loader in loaders]
+        if len(loaders) == 1:
+            return f"size={sizes[0]}"
+        return " ; ".join(f"{number}. size={size}" for number, size in enumerate(sizes, start=1))
+
     @classmethod
     def from_datasets(
         cls,
@@ -63,7 +82,8 @@ class LightningDataModule(DataHooks, CheckpointHooks, HyperparametersMixin):
             predict_dataset: likewise.
             batch_size: of all loaders.
             num_workers: of all loaders.
-            datamodule_kwargs: for the class's ``__init__``.
+            datamodule_kwargs: for the class's ``__init__``, which gets ``batch_size`` and ``num_workers`` too if it
+                takes them.
         """
 
         def loader(dataset: Any, shuffle: bool) -> DataLoader[Any]:
@@ -77,7 +97,11 @@ class LightningDataModule(DataHooks, CheckpointHooks, HyperparametersMixin):
                 return [loader(dataset, shuffle) for dataset in datasets]
             return loader(datasets, shuffle)
 
-        datamodule = cls(**datamodule_kwargs)
+        accepted = inspect.signature(cls.__init__).parameters
+        takes_all = any(one.kind is inspect.Parameter.VAR_KEYWORD for one in accepted.values())
+        own = {"batch_size": batch_size, "num_workers": num_workers}
+        own = {name: value for name, value in own.items() if takes_all or name in accepted}
+        datamodule = cls(**{**own, **datamodule_kwargs})
         given = {"train": train_dataset, "val": val_dataset, "test": test_dataset, "predict": predict_dataset}
         for word, datasets in given.items():
             if datasets is not None:
@@ -110,3 +134,10 @@ class LightningDataModule(DataHooks, CheckpointHooks, HyperparametersMixin):
         if state := checkpoint.get(cls.__qualname__):
             instance.load_state_dict(state)
         return instance
+
+
+def _size(dataset: Any) -> str:
+    try:
+        return str(len(dataset))
+    except (TypeError, NotImplementedError):
+        return "NA"

@@ -136,3 +136,13 @@ def accepts(function: Callable[..., Any], name: str, at_least: int) -> bool:
     kinds = {parameter.kind for parameter in parameters.values()}
     positional = [p for p in parameters.values() if p.kind is not inspect.Parameter.VAR_KEYWORD]
     return name in parameters or inspect.Parameter.VAR_POSITIONAL in kinds or len(positional) >= at_least
+
+
+def requires(function: Callable[..., Any], name: str) -> bool:
+    """Whether ``function`` has an argument called ``name`` without a default."""
+    try:
+        parameter = inspect.signature(function).parameters.get(name)
+    except (TypeError, ValueError):
+        return False
+    variadic = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
+    return parameter is not None and parameter.default is parameter.empty and parameter.kind not in variadic

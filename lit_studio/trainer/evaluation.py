@@ -8,7 +8,7 @@ from __future__ import annotations
 import time
 import warnings
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
 from itertools import islice
 from typing import TYPE_CHECKING, Any
@@ -19,8 +19,8 @@ from lit_studio.base.errors import InvalidStateError, InvalidValueError
 from lit_studio.callbacks.prediction_writer import BasePredictionWriter
 from lit_studio.trainer.batch_indices import IndexedBatches
 from lit_studio.trainer.combined_loader import CombinedLoader
-from lit_studio.trainer.data import Loaders, evaluation_loaders
-from lit_studio.trainer.dispatch import accepts, overrides
+from lit_studio.trainer.data import Loaders, evaluation_loaders, set_epoch
+from lit_studio.trainer.dispatch import accepts, overrides, requires
 from lit_studio.trainer.seed import isolate_rng
 from lit_studio.trainer.state import RunningStage
 
@@ -41,7 +41,7 @@ class EvaluationLoop:
         loaders: the stage's, None before they are asked for.
         total: batches of the pass that is under way.
         current_batch_indices: in prediction, the places in the dataset of the batch that runs; None where unknown.
-        epoch_batch_indices: the same for every batch of every loader so far.
+        epoch_batch_indices: the same for every batch of every loader so far, where predictions are kept.
     """
 
     def __init__(self, trainer: Trainer, stage: str):
@@ -50,10 +50,10 @@ class EvaluationLoop:
         self.loaders: Loaders | None = None
         self.total: float = 0
         self.return_predictions = True
-        self.predictions: list[list[Any]] = []
+        self._predictions: list[list[Any]] = []
         self.epoch_batch_indices: list[list[list[int] | None]] = []
         self.current_batch_indices: list[int] | None = None
-        self._loaded_at = 0
+        self._loaded_at = -float("inf")
         # Batches of each loader over all passes: the step of what is logged by step.
         self._seen: defaultdict[int, int] = defaultdict(int)
 
@@ -67,6 +67,11 @@ class EvaluationLoop:
         """Batches of each loader in the sanity check."""
         return [min(count, self._trainer.num_sanity_val_steps) for count in self.counts]
 
+    @property
+    def predictions(self) -> list[Any]:
+        """What ``predict_step`` returned, batch by batch; with several loaders a list of that for each."""
+        return self._predictions[0] if len(self._predictions) == 1 else self._predictions
+
     def setup_data(self) -> None:
         """Ask for the loaders, unless they are there, or nothing would be done with them."""
         trainer, source = self._trainer, self._trainer.source
@@ -76,10 +81,12 @@ class EvaluationLoop:
             return
         limit = getattr(trainer, f"limit_{self._word}_batches")
         if self.loaders is None:
-            self._seen = defaultdict(int)
-        self.loaders = evaluation_loaders(source.get(self._word), limit, self._word)
+            self._seen, self._loaded_at = defaultdict(int), -float("inf")
+        overfit = trainer.overfit_batches > 0 and trainer.state.fn == "fit"
+        self.loaders = evaluation_loaders(source.get(self._word), limit, self._word, overfit)
         self.loaders = trainer.sharing.share_all(self.loaders, limit, self._word)
-        self._loaded_at = trainer.current_epoch
+        if trainer.state.fn == "fit" and (trainer.fit_loop.checks_epoch() or not trainer.sanity_checking):
+            self._loaded_at = trainer.current_epoch
 
     def _reload_is_due(self) -> bool:
         trainer = self._trainer
@@ -104,7 +111,7 @@ class EvaluationLoop:
         """Run the pass with its hooks; returns a dict of metrics for each loader (empty for prediction)."""
         trainer, results = self._trainer, self._trainer.results
         self.setup_data()
-        self.predictions = []
+        self._predictions = []
         if not self._plan():
             return []
         self._resolve()
@@ -151,22 +158,32 @@ class EvaluationLoop:
         self._step = trainer.profiled(name, trainer.strategy.step(module, name))
         own = getattr(module, name)
         self._takes_index = accepts(own, "batch_idx", 2)
-        several = len(self.counts) > 1
-        if several and not accepts(own, "dataloader_idx", 3):
-            raise InvalidStateError(
-                f"You provided multiple dataloaders, but `{name}` doesn't take `dataloader_idx`",
-                advice=f"Define it as `{name}(self, batch, batch_idx, dataloader_idx=0)`.",
-            )
-        self._several = several
+        self._several = len(self.counts) > 1
+        for hook in (name, f"on_{self._hook}_batch_start", f"on_{self._hook}_batch_end"):
+            if overrides(module, hook):
+                self._check_index(hook, getattr(module, hook))
         self._on_start = trainer.hooks.find(f"on_{self._hook}_batch_start")
         self._on_end = trainer.hooks.find(f"on_{self._hook}_batch_end")
         self._transfer = trainer.source.transfer(trainer.precision_plugin, trainer.strategy.root_device)
         self._scope = trainer.results.scope_of(name)
-        self.predictions, self.epoch_batch_indices = [], []
+        self._predictions, self.epoch_batch_indices = [], []
         writers = (one for one in trainer.callbacks if isinstance(one, BasePredictionWriter))
         self._keeps = self._stage == "predict" and (
             self.return_predictions or any(writer.interval.on_epoch for writer in writers)
         )
+
+    def _check_index(self, name: str, hook: Callable[..., Any]) -> None:
+        """``hook`` gets ``dataloader_idx`` where there are several loaders, and only there."""
+        if self._several and not accepts(hook, "dataloader_idx", 5 if name.endswith("_batch_end") else 3):
+            raise InvalidStateError(
+                f"You provided multiple `{self._word}_dataloader`, but no `dataloader_idx` argument in `{name}`",
+                advice=f"Give it one more argument, `{name}(self, ..., dataloader_idx=0)`.",
+            )
+        if not self._several and requires(hook, "dataloader_idx"):
+            raise InvalidStateError(
+                f"You provided only a single `{self._word}_dataloader`, but have included `dataloader_idx` in `{name}`",
+                advice="Remove the argument, or give it a default, `dataloader_idx=0`.",
+            )
 
     def _pass(self, counts: list[int | float]) -> list[dict[str, float]]:
         assert self.loaders is not None
@@ -177,7 +194,7 @@ class EvaluationLoop:
             trainer.ranks.begin_pass(sum(counts))
         for index, (loader, count) in enumerate(zip(self.loaders.flat, counts, strict=True)):
             results.loader = index if self._several else None
-            self.predictions.append([])
+            self._predictions.append([])
             self.epoch_batch_indices.append([])
             indexed = IndexedBatches(loader) if self._stage == "predict" else None
             for batch_idx, batch in enumerate(self._batches(loader, count, indexed)):
@@ -185,7 +202,8 @@ class EvaluationLoop:
                 self._seen[index] += not trainer.sanity_checking
                 if indexed is not None:
                     self.current_batch_indices = indexed.of_batch(batch_idx)
-                    self.epoch_batch_indices[index].append(self.current_batch_indices)
+                    if self._keeps:
+                        self.epoch_batch_indices[index].append(self.current_batch_indices)
                 self._run_batch(batch, batch_idx, index)
                 done += 1
                 if clock() >= observation.due:
@@ -203,9 +221,7 @@ class EvaluationLoop:
         return []
 
     def _batches(self, loader: Any, count: float, indexed: IndexedBatches | None) -> Iterator[Any]:
-        sampler = getattr(loader, "sampler", None)
-        if callable(getattr(sampler, "set_epoch", None)):
-            sampler.set_epoch(self._trainer.current_epoch)  # type: ignore[union-attr]
+        set_epoch(loader, self._trainer.current_epoch)
         iterator = iter(loader if indexed is None else indexed)
         if isinstance(loader, CombinedLoader):
             iterator = (batch for batch, _, _ in iterator)
@@ -231,7 +247,7 @@ class EvaluationLoop:
         if self._on_end is not None:
             self._on_end(output, batch, batch_idx, *tail)
         if self._keeps:
-            self.predictions[loader].append(output)
+            self._predictions[loader].append(output)
 
     def _warn_nothing_predicted(self) -> None:
         warnings.warn("predict returned None if it was on purpose, ignore this warning...", stacklevel=2)
@@ -252,9 +268,7 @@ class EvaluationLoop:
 
     def collect(self) -> list[Any] | None:
         """The predictions: a list of batches' outputs, or a list of those for several loaders; None if not kept."""
-        if not self.return_predictions or not self.predictions:
-            return None
-        return self.predictions if self._several else self.predictions[0]
+        return self.predictions if self.return_predictions and self._predictions else None
 
 
 def check_return_predictions(value: Any) -> bool:

@@ -250,7 +250,7 @@ def _set_up(trainer: Trainer, module: LightningModule, checkpoint: dict[str, Any
         datamodule.setup(stage=fn)
     trainer.hooks.call("setup", stage=fn)
     if overrides(module, "configure_model"):
-        with trainer.precision_plugin.init_context():
+        with trainer.precision_plugin.module_init_context():
             module.configure_model()
     if checkpoint is not None:
         resume.restore_module(trainer, checkpoint)
@@ -285,7 +285,8 @@ def _merge(params: dict[str, Any], more: Mapping[str, Any]) -> None:
     differing = [key for key in params.keys() & more.keys() if not _same(params[key], more[key])]
     if differing:
         raise InvalidStateError(
-            "The LightningModule and the LightningDataModule have hyper-parameters of one name and different values",
+            "Error while merging hparams: those of the LightningModule and the LightningDataModule have one name and "
+            "different values",
             value=sorted(differing),
             advice="Rename one, or keep one of them from the loggers: `save_hyperparameters(logger=False)`.",
         )

@@ -7,12 +7,15 @@ from __future__ import annotations
 
 import copy
 import inspect
+import warnings
 from argparse import Namespace
 from collections.abc import Iterable, Iterator, Mapping, MutableMapping
 from contextlib import contextmanager
 from contextvars import ContextVar
 from types import FrameType
 from typing import Any
+
+from torch import nn
 
 from lit_studio.base.errors import InvalidStateError, InvalidTypeError
 
@@ -105,6 +108,13 @@ class HyperparametersMixin:
                 name = next((key for key, value in given.items() if value is hparams), None)
             else:
                 hparams = {key: given[key] for key in args if isinstance(key, str) and key not in skipped}
+        for key, value in kept.items() if hparams is kept else ():
+            if isinstance(value, nn.Module):
+                warnings.warn(
+                    f"Attribute {key!r} is an instance of `nn.Module` and is already saved during checkpointing. Leave "
+                    f"it out: `self.save_hyperparameters(ignore=[{key!r}])`.",
+                    stacklevel=2,
+                )
         self._hparams_name = name
         self._keep(_to_hparams(hparams))
         self.remove_ignored_hparams(list(skipped))

@@ -90,6 +90,10 @@ class LightningOptimizer:
             raise AttributeError(name)
         return getattr(self._optimizer, name)
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        # By hand, because what ``__class__`` says is the optimizer's.
+        return object.__new__, (LightningOptimizer,), {"_optimizer": self._optimizer, "_trainer": self._trainer}
+
     def __repr__(self) -> str:
         return f"Lightning{self._optimizer!r}"
 

@@ -113,7 +113,7 @@ def test_loaders_can_be_replaced_one_for_one():
     combined = CombinedLoader({"a": of(1), "b": of(2)})
     combined.flattened = [of(3), of(4)]
     assert drain(combined) == [({"a": 3, "b": 4}, 0, 0)]
-    with pytest.raises(InvalidValueError, match="got 1; expected 2"):
+    with pytest.raises(InvalidValueError, match=r"length \(1\) and existing length \(2\)"):
         combined.flattened = [of(1)]
 
 

@@ -86,7 +86,7 @@ def test_limits_of_a_stream():
     stream = DataLoader(Stream())
     assert count_batches(stream, 1.0, "val") == math.inf
     assert count_batches(stream, 2, "val") == 2
-    with pytest.raises(L.MisconfigurationException, match=r"must be 0\.0, 1\.0 or an int"):
+    with pytest.raises(L.MisconfigurationException, match=r"`IterableDataset`.* `1\.0` or an int"):
         count_batches(stream, 0.5, "val")
 
 
@@ -101,7 +101,7 @@ def test_a_stream_is_read_one_ahead():
 
 def test_overfitting_switches_shuffling_off_in_a_copy():
     shuffled = loader(shuffle=True, drop_last=True)
-    with pytest.warns(UserWarning, match="enabled shuffling"):
+    with pytest.warns(UserWarning, match="enabled train dataloader shuffling"):
         loaders = training_loaders([shuffled], 1, overfit=True)
     [inner] = loaders.flat[0].flattened
     assert isinstance(inner.sampler, SequentialSampler)

@@ -31,6 +31,7 @@ class Child(Base):
         self.depth = depth
 
 
+@pytest.mark.filterwarnings("ignore:.*is an instance of `nn.Module`")
 def test_arguments_are_kept_a_subclasses_first():
     assert Base(rate=0.5, extra="x").hparams == {"width": 4, "rate": 0.5, "extra": "x"}
     module = Child(3, backbone=torch.nn.Linear(1, 1), rate=0.2)
@@ -106,6 +107,7 @@ def test_loading_makes_the_module_anew(checkpoint):
         Trained.load_from_checkpoint(path.with_name("gone.ckpt"))
 
 
+@pytest.mark.filterwarnings("ignore:.*is an instance of `nn.Module`")
 def test_loading_takes_a_model_and_arguments_that_no_checkpoint_holds(checkpoint):
     class Wrapping(Trained):
         def __init__(self, model, extra, lr=0.1, width=4):

@@ -1,0 +1,70 @@
+"""What optimizers and their closures may count on, and what ends an epoch early."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+import lit_studio as L
+from tests.unit.trainer.models import Regression, loader, trainer
+
+
+class WithoutGradients(torch.optim.SGD):
+    """Calls its closure where gradients are off, as some optimizers from elsewhere do."""
+
+    @torch.no_grad()
+    def step(self, closure=None):
+        return super().step(closure)
+
+
+def test_a_closure_runs_with_gradients_wherever_it_is_called():
+    seen = []
+
+    class Own(Regression):
+        def training_step(self, batch, batch_idx):
+            seen.append(torch.is_grad_enabled())
+            return super().training_step(batch, batch_idx)
+
+        def configure_optimizers(self):
+            return WithoutGradients(self.parameters(), lr=0.1)
+
+    trainer().fit(Own(), loader(4))
+    assert seen == [True, True]
+
+
+def test_an_optimizer_step_that_forgets_the_closure_is_an_error():
+    class Own(Regression):
+        def optimizer_step(self, epoch, batch_idx, optimizer, optimizer_closure):
+            optimizer.optimizer.step()
+
+    with pytest.raises(L.MisconfigurationException, match="closure hasn't been executed"):
+        trainer().fit(Own(), loader())
+
+
+def test_manual_optimization_refuses_what_is_no_output_even_if_nobody_looks_at_it():
+    class Own(Regression):
+        def __init__(self):
+            super().__init__()
+            self.automatic_optimization = False
+
+        def training_step(self, batch, batch_idx):
+            return 5
+
+    with pytest.raises(L.MisconfigurationException, match="return a Tensor or have no return"):
+        trainer().fit(Own(), loader())
+
+
+def test_the_rest_of_an_epoch_can_be_skipped_and_its_schedulers_step():
+    class Own(Regression):
+        def on_train_batch_start(self, batch, batch_idx):
+            return -1 if batch_idx == 2 else None
+
+        def configure_optimizers(self):
+            optimizer = torch.optim.SGD(self.parameters(), lr=1e-3)
+            return [optimizer], [torch.optim.lr_scheduler.StepLR(optimizer, 1, 0.1)]
+
+    fit = trainer(max_epochs=3)
+    fit.fit(Own(), loader())
+    assert fit.global_step == 6
+    assert fit.is_last_batch
+    assert fit.optimizers[0].param_groups[0]["lr"] == pytest.approx(1e-6)
