@@ -18,7 +18,8 @@ This module must not know who raises them. The tree::
     ├── CheckpointError
     │   ├── CheckpointNotFoundError  no such file                               (also FileNotFoundError)
     │   └── CheckpointCorruptError   cut off, flipped bits, or not a checkpoint
-    └── NotebookError                a notebook that can't be read or a cell of it that failed
+    ├── NotebookError                a notebook that can't be read or a cell of it that failed
+    └── PathNotFoundError            a file or folder that was named            (also FileNotFoundError)
 
 ``MisconfigurationException`` keeps the name that code written for Lightning catches. The ones marked
 "also" can be caught by the built-in type too, so that ``except ValueError`` goes on working.
@@ -142,3 +143,7 @@ class CheckpointCorruptError(CheckpointError):
 
 class NotebookError(StudioError):
     """A notebook can't be read, or one of its cells failed."""
+
+
+class PathNotFoundError(StudioError, FileNotFoundError):
+    """A file or folder that was named does not exist."""

@@ -13,13 +13,7 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
-from lit_studio.base.errors import (
-    CheckpointNotFoundError,
-    InvalidTypeError,
-    InvalidValueError,
-    RunNotFoundError,
-    StudioError,
-)
+from lit_studio.base.errors import InvalidTypeError, InvalidValueError, RunNotFoundError, StudioError
 from lit_studio.cli import terminal
 
 DONE, FAILED, USAGE, NOT_FOUND, REFUSED, TRY_AGAIN, INTERRUPTED = 0, 1, 2, 3, 4, 75, 130
@@ -134,6 +128,18 @@ def runs_show(
     show_recorded(run, as_json)
 
 
+@app.command(epilog="Example: lit-studio migrate train.py · shows the diff; add --write to change the file")
+def migrate(
+    path: Annotated[Path, typer.Argument(help="A script, a notebook, a configuration, or a folder of them.")],
+    write: Annotated[bool, typer.Option("--write", help="Change the files; without it they are only read.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Bring code written for Lightning here: show what changes, and what is not supported."""
+    from lit_studio.cli import migrate as room
+
+    raise typer.Exit(room.migrate(path, write, as_json))
+
+
 @app.command(epilog="Example: lit-studio doctor --json")
 def doctor(
     config: Annotated[bool, typer.Option("--config", help="Say which value of each setting wins, and why.")] = False,
@@ -154,7 +160,7 @@ def _names() -> list[str]:
 
 def exit_status(error: StudioError) -> int:
     """The exit status that ``error`` stands for."""
-    if isinstance(error, RunNotFoundError | CheckpointNotFoundError):
+    if isinstance(error, RunNotFoundError | FileNotFoundError):
         return NOT_FOUND
     return USAGE if isinstance(error, InvalidValueError | InvalidTypeError) else FAILED
 

@@ -1,0 +1,123 @@
+"""Why a name of Lightning's isn't here or is another thing, and what to do about it.
+
+It must not know where the name was found. What is written down in ``parity.toml`` comes before what is known here.
+"""
+
+from __future__ import annotations
+
+import functools
+import re
+import tomllib
+from fnmatch import fnmatchcase
+from pathlib import Path
+
+_PARITY = Path(__file__).parents[1] / "parity.toml"
+_TABLE = "The table lightning-parity in the reference tells what there is."
+_REASONS: tuple[tuple[str, str, str], ...] = (
+    (r"(^|\.)_", "it is private to Lightning, whose inside isn't here", "Use the public name that does the same."),
+    (
+        r"^(lightning\.app|lightning_app|lightning_sdk|lightning_cloud|litmodels|litlogger)\b|LitLogger|LitModelCheckpoint",
+        "it belongs to a hosted product",
+        "Keep it out of the program, or write what it does to disk: a CSVLogger, a ModelCheckpoint.",
+    ),
+    (
+        r"XLA|TPU|\bxla\b|\btpu\b|HPU",
+        "TPUs and HPUs are not supported",
+        'Train on `accelerator="auto"`: CUDA, MPS or CPU.',
+    ),
+    (
+        r"Comet|Neptune",
+        "there is no logger for this hosted service",
+        "Use WandbLogger (offline too), MLFlowLogger, TensorBoardLogger or CSVLogger, or write a Logger.",
+    ),
+    (r"FSDP|DeepSpeed|ModelParallel", "this strategy is not available yet", 'Use `strategy="ddp"` or "auto".'),
+    (r"^lightning\.(data|store)\b", "it is another product's", "Import it from that product's own package."),
+)
+# Arguments of the Trainer that Lightning itself dropped on the way to 2.0.
+OLD_ARGUMENTS = {
+    "amp_backend": "Choose the numerics by `precision`.",
+    "amp_level": "Choose the numerics by `precision`.",
+    "auto_lr_find": "Use `Tuner(trainer).lr_find(model)`.",
+    "auto_scale_batch_size": "Use `Tuner(trainer).scale_batch_size(model)`.",
+    "auto_select_gpus": "Leave it out.",
+    "checkpoint_callback": "It is called `enable_checkpointing`.",
+    "distributed_backend": "It is called `strategy`.",
+    "flush_logs_every_n_steps": "It is an argument of the logger.",
+    "gpus": 'Write `accelerator="gpu", devices=…`.',
+    "ipus": "IPUs are not supported.",
+    "log_gpu_memory": "Add the callback DeviceStatsMonitor.",
+    "move_metrics_to_cpu": "Leave it out.",
+    "multiple_trainloader_mode": "Pass a CombinedLoader with that mode.",
+    "num_processes": 'Write `accelerator="cpu", devices=…`.',
+    "prepare_data_per_node": "It is an attribute of the module or the datamodule.",
+    "process_position": "It is an argument of TQDMProgressBar.",
+    "progress_bar_refresh_rate": "Add TQDMProgressBar(refresh_rate=…).",
+    "reload_dataloaders_every_epoch": "It is called `reload_dataloaders_every_n_epochs`.",
+    "replace_sampler_ddp": "It is called `use_distributed_sampler`.",
+    "resume_from_checkpoint": "Pass `ckpt_path` to `fit`.",
+    "stochastic_weight_avg": "Add the callback StochasticWeightAveraging.",
+    "terminate_on_nan": "It is called `detect_anomaly`.",
+    "tpu_cores": "TPUs are not supported.",
+    "track_grad_norm": "Log `grad_norm(self, 2)` in `on_before_optimizer_step`.",
+    "truncated_bptt_steps": "Cut the sequence up in `training_step`, with manual optimization.",
+    "weights_save_path": "It is called `default_root_dir`.",
+    "weights_summary": "It is called `enable_model_summary`; add ModelSummary(max_depth=…).",
+}
+_KEEP = "Keep the outputs in a list of your own and use `{}`, which gets none."
+# Hooks that Lightning itself dropped on the way to 2.0: nobody calls them.
+OLD_HOOKS = {
+    "training_epoch_end": _KEEP.format("on_train_epoch_end"),
+    "validation_epoch_end": _KEEP.format("on_validation_epoch_end"),
+    "test_epoch_end": _KEEP.format("on_test_epoch_end"),
+    "training_step_end": "Do it at the end of `training_step`.",
+    "validation_step_end": "Do it at the end of `validation_step`.",
+    "test_step_end": "Do it at the end of `test_step`.",
+    "on_epoch_start": "Use the hook of the stage, as `on_train_epoch_start`.",
+    "on_epoch_end": "Use the hook of the stage, as `on_train_epoch_end`.",
+    "on_batch_start": "Use `on_train_batch_start`.",
+    "on_batch_end": "Use `on_train_batch_end`.",
+    "on_pretrain_routine_start": "Use `on_fit_start`.",
+    "on_pretrain_routine_end": "Use `on_fit_start`.",
+    "get_progress_bar_dict": "Override `get_metrics` of a progress bar.",
+    "tbptt_split_batch": "Cut the sequence up in `training_step`, with manual optimization.",
+}
+HARDWARE = {"tpu": "TPUs", "xla": "TPUs", "hpu": "HPUs", "ipu": "IPUs"}
+# What is built on Lightning's own classes, which ours don't inherit from.
+BUILT_ON_IT = ("anomalib", "darts", "flash", "litgpt", "neuralforecast", "pl_bolts", "pytorch_forecasting")
+HOSTED = ("lightning_app", "lightning_cloud", "lightning_sdk", "litlogger", "litmodels")
+
+
+def missing(name: str) -> tuple[str, str]:
+    """Why the dotted ``name`` of Lightning's isn't here, and what to do."""
+    if written := _written("no", name):
+        return written, _TABLE
+    for pattern, reason, advice in _REASONS:
+        if re.search(pattern, name):
+            return reason, advice
+    return "there is nothing of this name here", _TABLE
+
+
+def differing(name: str) -> str | None:
+    """How what is called by the dotted ``name`` here differs from Lightning's; None if it doesn't."""
+    return _written("differs", name)
+
+
+def _written(kind: str, name: str) -> str | None:
+    family, _, rest = name.removeprefix("lightning.").rpartition(".")
+    for patterns, why in _entries(kind):
+        for pattern in patterns:
+            home, _, last = pattern.rpartition(".")
+            # A package lends what its modules define, so the way to a class may be another one.
+            lent = home.partition(".")[0] in (family.partition(".")[0], "*") and fnmatchcase(rest, last)
+            if lent or fnmatchcase(f"{family}.{rest}", pattern):
+                return why
+    return None
+
+
+@functools.cache
+def _entries(kind: str) -> tuple[tuple[tuple[str, ...], str], ...]:
+    try:
+        written = tomllib.loads(_PARITY.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return ()
+    return tuple((tuple(entry["names"]), entry["why"]) for entry in written.get(kind, ()))
