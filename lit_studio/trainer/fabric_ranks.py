@@ -15,7 +15,7 @@ import torch
 from torch import nn
 from torch.overrides import TorchFunctionMode
 
-from lit_studio.base.errors import InvalidTypeError
+from lit_studio.base.errors import InvalidStateError, InvalidTypeError
 from lit_studio.trainer.accelerators import Accelerator
 from lit_studio.trainer.batches import map_tensors, move
 from lit_studio.trainer.fabric_run import FabricRun
@@ -28,6 +28,7 @@ class FabricRanks:
     """Resolves where to run, as the Trainer does; with one process, what ranks say to one another is what they know."""
 
     _run: FabricRun
+    _launched = False
 
     def __init__(self, accelerator: Any, strategy: Any, devices: Any, num_nodes: int, precision: Any, plugins: Any):
         self._placement = resolve_placement(accelerator, strategy, devices, num_nodes, precision, plugins)
@@ -42,8 +43,7 @@ class FabricRanks:
 
             @functools.wraps(own)
             def run(self: FabricRanks, *args: Any, **kwargs: Any) -> Any:
-                with self._until_it_ends():
-                    return own(self, *args, **kwargs)
+                return self.launch(_run, *args, **kwargs)
 
             setattr(cls, "run", run)  # noqa: B010 - a class made by a user has no such attribute for mypy
 
@@ -95,7 +95,7 @@ class FabricRanks:
         The run ends with the function; without one, ``launch`` may be left out.
 
         Args:
-            function: what trains, taking the Fabric object first.
+            function: what trains, taking the Fabric object first; None where the rest of the script does, on each rank.
             args: passed on.
             kwargs: passed on.
 
@@ -103,9 +103,14 @@ class FabricRanks:
             What the function returned on rank 0.
 
         Raises:
-            InvalidTypeError: ``function`` can't be called, or takes no argument.
+            InvalidTypeError: ``function`` can't be called, or takes no argument; or there is none, and ranks are new
+                processes, which need one.
         """
+        launcher = self._strategy.launcher
         if function is None:
+            if launcher is not None and not self._launched:
+                launcher.enter()
+            self._begin()
             return None
         if not callable(function):
             raise InvalidTypeError(
@@ -115,8 +120,22 @@ class FabricRanks:
             raise InvalidTypeError(
                 "The launched function needs to take at least one argument, the Fabric object", value=function
             )
-        with self._until_it_ends():
-            return function(self, *args, **kwargs)
+        if launcher is not None and not self._launched:
+            return launcher.launch(_work, self, function, args, kwargs)
+        return _work(self, function, args, kwargs)
+
+    def _begin(self) -> None:
+        """This process is a rank from now on."""
+        self._strategy.setup_environment()
+        self._launched = True
+        self._run.begin_on(self._strategy)
+
+    def _need_launch(self) -> None:
+        if self._strategy.launcher is not None and not self._launched:
+            raise InvalidStateError(
+                "To use Fabric with more than one device, you must call `.launch()` first",
+                advice="fabric.launch() in a script, or fabric.launch(function) where ranks are spawned or forked.",
+            )
 
     def run(self, *args: Any, **kwargs: Any) -> Any:
         """For subclasses that put their whole program here; by default nothing. The run ends with it."""
@@ -174,13 +193,14 @@ class FabricRanks:
             local: rank 0 of each machine.
         """
         rank = self.local_rank if local else self.global_rank
+        wait: Callable[[], None] = getattr(self._strategy, "patient_barrier", self.barrier)
         if rank > 0:
-            self.barrier()
+            wait()
         try:
             yield
         finally:
             if rank == 0:
-                self.barrier()
+                wait()
 
     def print(self, *args: Any, **kwargs: Any) -> None:
         """``print``, once on each machine."""
@@ -204,7 +224,7 @@ class FabricRanks:
         Args:
             empty_init: leave weights as the memory is, to be loaded from a checkpoint; by default they are initialized.
         """
-        with self.device, self._precision.init_context(), ExitStack() as stack:
+        with self.device, self._precision.module_init_context(), ExitStack() as stack:
             if empty_init:
                 stack.enter_context(_Uninitialized())
             yield
@@ -213,6 +233,19 @@ class FabricRanks:
         """Deprecated: :meth:`init_module`."""
         rank_zero_deprecation("`Fabric.sharded_model()` is deprecated in favor of `Fabric.init_module()`.")
         return ExitStack()
+
+
+def _work(fabric: FabricRanks, function: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+    """What each rank does with a launched function."""
+    fabric._begin()
+    with fabric._until_it_ends():
+        return function(fabric, *args, **kwargs)
+
+
+def _run(fabric: FabricRanks, *args: Any, **kwargs: Any) -> Any:
+    """A subclass's own ``run``, found anew, for a function that is replaced in its class can't be pickled."""
+    method: Any = type(fabric).run
+    return method.__wrapped__(fabric, *args, **kwargs)
 
 
 class _Uninitialized(TorchFunctionMode):

@@ -425,7 +425,7 @@ class Trainer(Inquiry):
         Args:
             empty_init: accepted; weights are initialized as the module says.
         """
-        with self.strategy.root_device, self.precision_plugin.init_context():
+        with self.strategy.root_device, self.precision_plugin.module_init_context():
             yield
 
     def print(self, *args: Any, **kwargs: Any) -> None:
