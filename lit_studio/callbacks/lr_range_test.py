@@ -161,6 +161,8 @@ def find_learning_rate(
             rehearsal.run()
         finally:
             recorder.meter.close()
+    if trainer.world_size > 1:
+        test.results = trainer.strategy.broadcast(test.results)
     _explain_end(trainer, test, recorder.diverged)
     if update_attr and (rate := test.suggestion()) is not None:
         before = lightning_getattr(module, attr_name)
@@ -209,7 +211,10 @@ class _Recorder(Callback):
         self._average = _SMOOTHING * self._average + (1 - _SMOOTHING) * float(loss)
         smoothed = self._average / (1 - _SMOOTHING ** (step + 1))
         if self._threshold is not None and step > 1 and smoothed > self._threshold * self._lowest:
-            trainer.should_stop = self.diverged = True
+            self.diverged = True
+        if trainer.world_size > 1:  # each rank has a loss of its own
+            self.diverged = trainer.strategy.broadcast(self.diverged)
+        trainer.should_stop = trainer.should_stop or self.diverged
         if step == 1 or smoothed < self._lowest:
             self._lowest = smoothed
         losses.append(smoothed)

@@ -37,6 +37,11 @@ def map_tensors(data: Any, function: Callable[[Tensor], Any]) -> Any:
     return data
 
 
+def recursive_detach(in_dict: Any, to_cpu: bool = False) -> Any:
+    """``in_dict`` with each tensor in it detached, and with ``to_cpu`` on the host."""
+    return map_tensors(in_dict, lambda tensor: tensor.detach().cpu() if to_cpu else tensor.detach())
+
+
 def _like(original: Mapping[Any, Any], mapped: dict[Any, Any]) -> Any:
     kind: Any = type(original)
     return kind(original.default_factory, mapped) if hasattr(original, "default_factory") else kind(mapped)
@@ -97,6 +102,12 @@ def infer_batch_size(batch: Any) -> int:
     Raises:
         MisconfigurationException: there is no tensor in ``batch``.
     """
+    if type(batch) in _SEQUENCES and len(batch) == 2:
+        one, other = batch  # what nearly every batch is
+        if type(one) is Tensor and type(other) is Tensor and one.ndim and other.ndim:
+            size = one.shape[0]
+            if size == other.shape[0]:
+                return size
     sizes = list(_sizes(batch))
     if not sizes:
         raise MisconfigurationException(

@@ -1,0 +1,10 @@
+"""Lightning's `lightning.pytorch.callbacks.pruning`: one of the callbacks' modules.
+
+It must not hold anything of its own: these are other names for what lies in `lit_studio.callbacks`.
+"""
+
+from lit_studio.callbacks.pruning import ModelPruning
+
+__all__ = [
+    "ModelPruning",
+]
