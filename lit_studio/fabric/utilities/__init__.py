@@ -3,6 +3,8 @@
 It must not hold anything of its own: these are other names for what lies in `lit_studio.trainer`.
 """
 
+from lit_studio.callbacks.throughput import Throughput, measure_flops
+from lit_studio.callbacks.throughput_monitor import FabricThroughput as ThroughputMonitor
 from lit_studio.trainer.batches import move as move_data_to_device
 from lit_studio.trainer.choices import LightningEnum
 from lit_studio.trainer.filesystems import is_shared_filesystem
@@ -20,8 +22,11 @@ from lit_studio.trainer.warning_kinds import disable_possible_user_warnings
 __all__ = [
     "AttributeDict",
     "LightningEnum",
+    "Throughput",
+    "ThroughputMonitor",
     "disable_possible_user_warnings",
     "is_shared_filesystem",
+    "measure_flops",
     "move_data_to_device",
     "rank_zero_debug",
     "rank_zero_deprecation",

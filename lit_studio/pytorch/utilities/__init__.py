@@ -3,6 +3,7 @@
 It must not hold anything of its own: these are other names for what lies in `lit_studio.trainer`.
 """
 
+from lit_studio.callbacks.throughput import measure_flops
 from lit_studio.trainer.batches import move as move_data_to_device
 from lit_studio.trainer.choices import GradClipAlgorithmType, LightningEnum
 from lit_studio.trainer.combined_loader import CombinedLoader
@@ -31,6 +32,7 @@ __all__ = [
     "grad_norm",
     "is_picklable",
     "is_shared_filesystem",
+    "measure_flops",
     "move_data_to_device",
     "rank_zero_debug",
     "rank_zero_deprecation",
