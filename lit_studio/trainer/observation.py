@@ -275,6 +275,8 @@ class Observation(Audience):
     def _log_steps(self, reads: list[Read]) -> None:
         """Give loggers the values by step: in training every ``log_every_n_steps``, else each."""
         every, settled = self._trainer.log_every_n_steps, self._trainer.fit_loop.position.settled
+        if not self._unsettled and self._log_columns(reads, every, settled):
+            return
         rows, self._unsettled = self._unsettled, {}
         for series, steps, values in ((read.series, read.steps, read.values) for read in reads):
             if not (series.logger and series.on_step):
@@ -294,6 +296,29 @@ class Observation(Audience):
             self._write_row(row, step)
         if rows:
             self._save_loggers()
+
+    def _log_columns(self, reads: list[Read], every: int, settled: int) -> bool:
+        """:meth:`_log_steps` where the same was logged at each step, as usual; whether it was so."""
+        reads = [read for read in reads if read.series.logger and read.series.on_step]
+        columns: dict[str, Sequence[float]] = {read.series.step_name: read.values for read in reads}
+        steps = reads[0].steps if reads and len(columns) == len(reads) and "step" not in columns else None
+        if not isinstance(steps, range) or steps[-1] >= settled or every < 1:
+            return False
+        if any(read.series.stage != "train" or read.steps != steps for read in reads):
+            return False
+        first = -(steps[0] + 1) % every
+        steps, columns = steps[first::every], {name: values[first::every] for name, values in columns.items()}
+        if not steps:
+            return True
+        columns.setdefault("epoch", [self._trainer.current_epoch] * len(steps))
+        for logger in self._trainer.loggers:
+            if hasattr(logger, "log_columns"):
+                self.ask(logger, logger.log_columns, steps, columns)
+                continue
+            for step, *row in zip(steps, *columns.values(), strict=True):
+                self.ask(logger, logger.log_metrics, dict(zip(columns, row, strict=True)), step)
+        self._save_loggers()
+        return True
 
     def _write_row(self, row: dict[str, float], step: int) -> None:
         if "step" in row:  # a module may log its own "step" to choose the axis
@@ -386,9 +411,11 @@ def non_finite(series: Iterable[tuple[str, Sequence[int], Sequence[float]]]) -> 
         series: name, steps and values of each.
     """
     for name, steps, values in series:
-        if all(map(math.isfinite, values)):
+        if math.isfinite(sum(values)):  # one that isn't would not be hidden by the others
             continue
-        index = next(i for i, value in enumerate(values) if not math.isfinite(value))
+        index = next((i for i, value in enumerate(values) if not math.isfinite(value)), None)
+        if index is None:  # finite values whose sum is too large
+            continue
         kind = "NaN" if math.isnan(values[index]) else "infinite"
         return f"{name} is {kind} at step {steps[index]}.", steps[index]
     return None

@@ -6,7 +6,7 @@ It must not know loaders, observers or loggers: it is told which hook runs, and 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from numbers import Number
 from typing import TYPE_CHECKING, Any
@@ -48,16 +48,18 @@ class Scope:
         on_step, on_epoch: what a call that says nothing means.
         steps: whether ``on_step`` is allowed.
         series: what has been logged here.
+        newest: of each name, the series that it was last logged to.
         keys: with which arguments, by name and loader.
     """
 
-    __slots__ = ("hook", "keys", "on_epoch", "on_step", "series", "stage", "steps")
+    __slots__ = ("hook", "keys", "newest", "on_epoch", "on_step", "series", "stage", "steps")
 
     def __init__(self, hook: str):
         self.hook = hook
         self.stage: str | None = None
         self.on_step, self.on_epoch, self.steps = False, True, True
         self.series: dict[Any, Series] = {}
+        self.newest: dict[str, Series] = {}
         self.keys: dict[tuple[str, int | None], tuple[Any, ...]] = {}
         if hook in _TRAIN_BATCH:
             self.stage, self.on_step, self.on_epoch = "train", True, False
@@ -76,6 +78,7 @@ class Series:
     """One key logged in one hook for one loader, and what came since the last flush.
 
     Attributes:
+        key: the arguments it is logged with.
         name: as logged, with the loader's suffix.
         step_name, epoch_name: the names of its values by step and by epoch (``a_step`` and ``a_epoch`` where both).
         pending, steps, weights: the values not read yet, when they were logged, and their batch sizes.
@@ -85,6 +88,7 @@ class Series:
         sync: makes one value for all ranks of what the epoch has on each; ``synced`` is that value.
     """
 
+    key: tuple[Any, ...]
     name: str
     step_name: str
     epoch_name: str
@@ -151,7 +155,7 @@ class Read:
     """What one flush brought for one series: values by step, for observers and loggers."""
 
     series: Series
-    steps: list[int]
+    steps: Sequence[int]
     values: list[float]
 
 
@@ -180,7 +184,7 @@ class Results:
         self.eval_step: int | None = None
         self.losses: list[Tensor | float] = []
         self.loss_steps: list[int] = []
-        self.wants_losses = True
+        self.wants_losses, self._keeps_tensors = True, False
         self.shared: SharedMetrics | None = None
         self._fresh: list[Series] = []
         self._unread: list[tuple[list[Read], list[int], list[float]]] = []
@@ -213,40 +217,30 @@ class Results:
     ) -> None:
         """Keep ``value``; see ``LightningModule.log`` for the arguments and errors."""
         key = (name, self.loader, prog_bar, logger, on_step, on_epoch, reduce_fx, add_dataloader_idx)
-        series = self.scope.series.get(key)
-        if series is None:
-            series = self.define(key)
-        if type(value) is Tensor and value.dim() == 0:
-            # On the host reading is cheaper than keeping. Elsewhere it would wait for the device, so a copy is kept:
-            # the tensor may be changed in place before the flush (``loss += …``, a parameter).
-            series.pending.append(float(value.item()) if value.is_cpu else value.detach().clone())
-        elif type(value) is float:
-            series.pending.append(value)
-        else:
-            value = self._unusual(series, name, value)
-            if value is None:
-                return
-            series.pending.append(value)
-        series.steps.append(self._position.stepped if self.eval_step is None else self.eval_step)
-        if series.on_epoch:
-            series.weights.append(self._weigh(series, batch_size))
-        if len(series.pending) == 1:
-            self._fresh.append(series)
+        series = self.scope.newest.get(name)
+        if series is None or series.key != key:  # to compare costs half of what it does to look up
+            series = self.scope.newest[name] = self.scope.series.get(key) or self.define(key)
+        self.keep(series, value, batch_size)
 
     def keep(self, series: Series, value: Any, batch_size: int | None) -> None:
         """Add ``value`` to ``series``, as :meth:`log` does with what it has found by its key."""
-        if isinstance(value, Tensor) and value.is_cpu:
-            value = float(value.item())
-        elif not isinstance(value, Tensor | float):
-            value = self._unusual(series, series.name, value)
+        if type(value) is Tensor and value.is_cpu:
+            # On the host reading is cheaper than keeping. Elsewhere it would wait for the device.
+            try:
+                value = value.item()
+            except RuntimeError:  # several elements: said below
+                pass
+        if type(value) is not float:
+            value = self._unusual(series, value)
             if value is None:
                 return
-        series.pending.append(value)
+        pending = series.pending
+        if not pending:
+            self._fresh.append(series)
+        pending.append(value)
         series.steps.append(self._position.stepped if self.eval_step is None else self.eval_step)
         if series.on_epoch:
             series.weights.append(self._weigh(series, batch_size))
-        if len(series.pending) == 1:
-            self._fresh.append(series)
 
     def _weigh(self, series: Series, batch_size: int | None) -> int:
         if batch_size is not None:
@@ -292,6 +286,7 @@ class Results:
         tail = f"/dataloader_idx_{loader}" if suffix and loader is not None else ""
         both = on_step and on_epoch
         series = Series(
+            key=key,
             name=name + tail,
             step_name=(f"{name}_step" if both else name) + tail,
             epoch_name=(f"{name}_epoch" if both else name) + tail,
@@ -306,16 +301,19 @@ class Results:
         scope.series[key] = series
         return series
 
-    def _unusual(self, series: Series, name: str, value: Any) -> Any:
+    def _unusual(self, series: Series, value: Any) -> Any:
         """A scalar from what isn't a plain one; None if there is nothing to keep (a metric without a step value)."""
         if isinstance(value, Tensor):
             if value.numel() != 1:
                 raise InvalidValueError(
-                    f"`self.log({name}, value)` was called, but the tensor must have a single element",
+                    f"`self.log({series.key[0]}, value)` was called, but the tensor must have a single element",
                     value=tuple(value.shape),
-                    advice=f"You can try doing `self.log({name}, value.mean())`.",
+                    advice=f"You can try doing `self.log({series.key[0]}, value.mean())`.",
                 )
-            return value.detach().clone().reshape(())
+            # A copy: the tensor may be changed in place before the flush (``loss += …``, a parameter).
+            self._keeps_tensors = True
+            kept = value.detach().clone()
+            return kept if kept.ndim == 0 else kept.reshape(())
         if isinstance(value, Number) and not isinstance(value, complex):
             return float(value)  # type: ignore[arg-type]
         if all(callable(getattr(value, part, None)) for part in ("update", "compute", "reset")):
@@ -323,11 +321,21 @@ class Results:
             step_value = getattr(value, "_forward_cache", None)
             if not series.on_step or step_value is None:
                 return None
+            self._keeps_tensors = True
             return step_value.detach().clone().reshape(())
         raise InvalidValueError(
-            f"`self.log({name}, {value})` was called, but `{type(value).__name__}` values cannot be logged",
+            f"`self.log({series.key[0]}, {value})` was called, but `{type(value).__name__}` values cannot be logged",
             valid="a tensor with one element, a number or a torchmetrics.Metric",
         )
+
+    def note_loss(self, loss: Tensor) -> None:
+        """Keep the loss of a step."""
+        if loss.is_cpu:
+            self.losses.append(loss.item())
+        else:
+            self._keeps_tensors = True
+            self.losses.append(loss.detach())
+        self.loss_steps.append(self._position.stepped)
 
     # Reading ----------------------------------------------------------------------------------------------------
 
@@ -347,14 +355,14 @@ class Results:
         fresh, self._fresh = self._fresh, []
         losses, loss_steps, self.losses, self.loss_steps = self.losses, self.loss_steps, [], []
         values_of = [*(series.pending for series in fresh), losses]
-        tensors = [value for values in values_of for value in values if type(value) is Tensor]
-        if tensors:
-            host = iter(to_host(tensors))
+        if self._keeps_tensors:
+            self._keeps_tensors = False
+            host = iter(to_host([value for values in values_of for value in values if type(value) is Tensor]))
             values_of = [[next(host) if type(value) is Tensor else value for value in values] for values in values_of]
         found = []
         for series, values in zip(fresh, values_of, strict=False):
             series.take(values)
-            found.append(Read(series, series.steps, values))
+            found.append(Read(series, in_short(series.steps), values))
             series.pending, series.steps, series.weights = [], [], []
         for read in found:
             self._note_step(read.series)
@@ -426,6 +434,12 @@ class Results:
         self.callback_metrics.clear()
         self.logged_metrics.clear()
         self.progress_bar_metrics.clear()
+
+
+def in_short(steps: list[int]) -> Sequence[int]:
+    """``steps``, as a range where they follow each other without a gap."""
+    span = range(steps[0], steps[0] + len(steps))
+    return span if steps[-1] == span[-1] and steps == list(span) else steps
 
 
 def to_host(tensors: list[Tensor]) -> list[float]:

@@ -64,7 +64,7 @@ class TrainingStep:
         self._outputs: Any = None
         self._warned = self._closed = False
         wanted = trainer.plan.capture_step
-        self._capture = captured(trainer, self._whole, self._optimizer, self._note_loss) if wanted else None
+        self._capture = captured(trainer, self._whole, self._optimizer, self._results.note_loss) if wanted else None
 
     def run(self, batch: Any, batch_idx: int, accumulate: int, stepping: bool) -> None:
         """Train on ``batch``.
@@ -95,7 +95,7 @@ class TrainingStep:
             return None
         before = self._before_step if self._clips else None
         step = (self._step, self._takes_index, self._scope, self._usual)
-        return UsualStep(*step, self._loss_of, self._note_loss, before)
+        return UsualStep(*step, self._loss_of, self._results.note_loss, before)
 
     def _whole(self, batch: Any, batch_idx: int) -> tuple[Any, Tensor | None]:
         """A step without anything in it that must run in Python each time."""
@@ -109,11 +109,6 @@ class TrainingStep:
             self._before_step(self._optimizer)
         self._optimizer.step()
         return output, loss
-
-    def _note_loss(self, loss: Tensor) -> None:
-        # On the host reading is cheaper than keeping; elsewhere it would wait for the device.
-        self._results.losses.append(loss.item() if loss.is_cpu else loss.detach())
-        self._results.loss_steps.append(self._position.stepped)
 
     def _run_automatic(self, batch_idx: int, accumulate: int, stepping: bool) -> None:
         self._batch_idx = batch_idx
@@ -198,7 +193,7 @@ class TrainingStep:
     def _take_loss(self, output: Any) -> Tensor | None:
         loss = self._loss_of(output)
         if loss is not None:
-            self._note_loss(loss)
+            self._results.note_loss(loss)
         return loss
 
     def _loss_of(self, output: Any) -> Tensor | None:
@@ -238,8 +233,10 @@ class TrainingStep:
 
     def take_outputs(self) -> Any:
         """What the hooks at a batch's end get: a mapping, detached, with the loss if there is one."""
-        outputs, self._outputs = self._outputs, None
-        return detached(outputs)
+        outputs, self._outputs = detached(self._outputs), None
+        if self._divisor != 1 and "loss" in outputs and self.automatic:
+            outputs["loss"] = outputs["loss"] / self._divisor  # the part of it that was differentiated
+        return outputs
 
     # The optimizer ----------------------------------------------------------------------------------------------
 

@@ -156,7 +156,11 @@ def encode_points(
     count = 0
     for series, steps, values in chunks:
         first, stride = steps[0], (steps[1] - steps[0] if len(steps) > 1 else 1)
-        regular = stride >= 0 and all(step == first + i * stride for i, step in enumerate(steps))
+        regular = isinstance(steps, range) and stride >= 0
+        if not regular and stride > 0:
+            regular = list(steps) == list(range(first, first + len(steps) * stride, stride))
+        elif not regular:
+            regular = stride == 0 and steps[-1] == first and all(step == first for step in steps)
         parts.append(_CHUNK.pack(series, len(values), first, stride if regular else EXPLICIT))
         parts.append(_little(array("d", values)))
         if not regular:

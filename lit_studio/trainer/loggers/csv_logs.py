@@ -8,7 +8,7 @@ from __future__ import annotations
 import csv
 import os
 from argparse import Namespace
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -53,6 +53,24 @@ class ExperimentWriter:
         row["step"] = self._rows if step is None else step
         self._rows += 1
         self.metrics.append(row)
+
+    def log_columns(self, steps: Sequence[int], columns: Mapping[str, Sequence[float]]) -> None:
+        """Add a row for each of ``steps``: as so many :meth:`log_metrics`, in one go.
+
+        Args:
+            steps: of the rows.
+            columns: the values of all rows by name; floats and integers.
+        """
+        if self.metrics or not columns.keys() <= set(self._columns):
+            for step, *row in zip(steps, *columns.values(), strict=True):
+                self.log_metrics(dict(zip(columns, row, strict=True)), step)
+            return
+        self._rows += len(steps)
+        given = {**columns, "step": steps}
+        line = ",".join("%r" if name in given else "" for name in self._columns) + "\r\n"
+        rows = zip(*(given[name] for name in self._columns if name in given), strict=True)
+        with Path(self.metrics_file_path).open("a", newline="", encoding="utf-8") as file:
+            file.write("".join(map(line.__mod__, rows)))
 
     def save(self) -> None:
         """Write what is in memory."""
@@ -157,6 +175,16 @@ class CSVLogger(FolderLogger):
         if step is not None and (step + 1) // self._flush_every != self._flushed:
             self._flushed = (step + 1) // self._flush_every
             self.experiment.save()
+
+    def log_columns(self, steps: Sequence[int], columns: Mapping[str, Sequence[float]]) -> None:
+        """Add a row for each of ``steps``: as so many :meth:`log_metrics`, in one go."""
+        experiment = self._experiment or self.experiment
+        own = type(self).log_metrics is not CSVLogger.log_metrics or "log_metrics" in self.__dict__
+        if own or type(experiment) is not ExperimentWriter:
+            for step, *row in zip(steps, *columns.values(), strict=True):
+                self.log_metrics(dict(zip(columns, row, strict=True)), step)
+            return
+        experiment.log_columns(steps, with_prefix(columns, self._prefix, self.LOGGER_JOIN_CHAR))
 
     def save(self) -> None:
         """Write both files."""
