@@ -391,7 +391,7 @@ class ModelCheckpoint(Checkpoint):
         last = self.last_model_path
         if trainer.is_global_zero and self.enable_version_counter and last != previous:
             self._set_aside(trainer, last)
-        if not saved:
+        if not saved or (saved != last and trainer.checkpoint_io is not None):  # where it saves, nothing can be linked
             trainer.save_checkpoint(last, self.save_weights_only)
         elif saved != last:
             trainer.strategy.on_rank_zero(lambda: link_file(saved, last, symbolic=self.save_last == "link"))
@@ -405,6 +405,9 @@ class ModelCheckpoint(Checkpoint):
     def _remove(self, trainer: Trainer, path: str) -> None:
         inside = self.dirpath is not None and Path(self.dirpath) in Path(path).parents
         if trainer.is_global_zero and inside and not _same_file(path, trainer.ckpt_path):
+            if trainer.checkpoint_io is not None:
+                trainer.checkpoint_io.remove_checkpoint(path)
+                return
             with contextlib.suppress(FileNotFoundError):
                 Path(path).unlink()
 

@@ -19,7 +19,6 @@ from lit_studio.base.errors import InvalidStateError, InvalidTypeError, Misconfi
 from lit_studio.callbacks.base import EndOfCall
 from lit_studio.trainer import resume
 from lit_studio.trainer.attachments import check_state_keys, let_callbacks_log, with_module_callbacks
-from lit_studio.trainer.checkpoint import read_checkpoint
 from lit_studio.trainer.data import Source
 from lit_studio.trainer.datamodule import LightningDataModule
 from lit_studio.trainer.dispatch import Dispatcher, overrides
@@ -235,10 +234,7 @@ def _read(trainer: Trainer, call: Call) -> dict[str, Any] | None:
     trainer.ckpt_path = None if path is None else resume.resolve_path(trainer, path)
     if trainer.ckpt_path is None:
         return None
-    if trainer.checkpoint_io is not None:
-        return trainer.checkpoint_io.load_checkpoint(trainer.ckpt_path)
-    checkpoint: dict[str, Any] = read_checkpoint(trainer.ckpt_path, "cpu", call.weights_only)
-    return checkpoint
+    return trainer.placement.read_checkpoint(trainer.ckpt_path, call.weights_only)
 
 
 def _set_up(trainer: Trainer, module: LightningModule, checkpoint: dict[str, Any] | None) -> None:
@@ -343,7 +339,7 @@ def _tear_down(trainer: Trainer) -> None:
     trainer.hooks.call("teardown", stage=fn)
     for logger in trainer.loggers:
         trainer.observation.ask(logger, logger.finalize, "success")
-    trainer.strategy.teardown()
+    trainer.placement.teardown()
     if trainer.profiles:
         trainer.profiler.describe()
         trainer.profiler.teardown(stage=fn)
@@ -359,7 +355,7 @@ def _fail(trainer: Trainer, error: BaseException, state: Any) -> None:
     if trainer.datamodule is not None:
         tell.append(lambda: trainer.datamodule.on_exception(error))
     tell += [lambda logger=logger: logger.finalize("failed") for logger in trainer.loggers]
-    tell.append(trainer.strategy.teardown)
+    tell.append(trainer.placement.teardown)
     if trainer.profiles:
         tell.append(trainer.profiler.teardown)
     words = "" if isinstance(error, KeyboardInterrupt | SIGTERMException) else f"{type(error).__name__}: {error}"

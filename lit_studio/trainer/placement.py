@@ -6,14 +6,16 @@ It must not know loops, loaders or what is trained.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import torch
 
 from lit_studio.base.errors import MisconfigurationException
 from lit_studio.trainer.accelerators import Accelerator, resolve_accelerator, resolve_devices
+from lit_studio.trainer.checkpoint_io import CheckpointIO, TorchCheckpointIO
 from lit_studio.trainer.environments import find_environment
-from lit_studio.trainer.plugins import CheckpointIO, resolve_plugins
+from lit_studio.trainer.plugins import resolve_plugins
 from lit_studio.trainer.precision import Precision, resolve_precision
 from lit_studio.trainer.strategies import Strategy, is_interactive, resolve_strategy
 
@@ -42,6 +44,25 @@ class Placement:
     checkpoint_io: CheckpointIO | None
     device_name: str
 
+    def read_checkpoint(self, path: str | Path, weights_only: bool | None) -> dict[str, Any]:
+        """What was saved to ``path``, by the user's way of loading if there is one."""
+        more = {} if weights_only is None else {"weights_only": weights_only}  # which older plugins don't take
+        return (self.checkpoint_io or TorchCheckpointIO()).load_checkpoint(path, **more)
+
+    def write_checkpoint(self, checkpoint: dict[str, Any], path: str | Path, storage_options: Any) -> None:
+        """Save on rank 0, by the user's way of saving if there is one, while the others wait."""
+        io = self.checkpoint_io or TorchCheckpointIO()
+        self.strategy.on_rank_zero(lambda: io.save_checkpoint(checkpoint, path, storage_options=storage_options))
+
+    def teardown(self) -> None:
+        """A call is over: finish what is being saved and release the devices."""
+        try:
+            if hasattr(self.checkpoint_io, "teardown"):
+                self.checkpoint_io.teardown()
+        finally:
+            self.precision.teardown()
+            self.strategy.teardown()
+
 
 def resolve_placement(
     accelerator: Any, strategy: Any, devices: Any, num_nodes: int, precision: Any, plugins: Any
@@ -59,6 +80,7 @@ def resolve_placement(
     placed = resolve_strategy(strategy, len(ids), num_nodes)
     found = resolve_plugins(plugins, precision)
     indexed = [torch.device(kind.name, index) if kind.name == "cuda" else torch.device(kind.name) for index in ids]
+    placed.layer_sync = found.layer_sync
     if hasattr(placed, "connect_ranks"):
         placed.connect_ranks(indexed, num_nodes, found.cluster_environment or find_environment())
     else:

@@ -15,7 +15,7 @@ from typing import Any, Literal
 import torch
 from torch.optim import Optimizer
 
-from lit_studio.base.errors import InvalidStateError, InvalidTypeError, MisconfigurationException
+from lit_studio.base.errors import InvalidStateError, MisconfigurationException
 from lit_studio.base.events import Event, Observer
 from lit_studio.base.settings import resolve
 from lit_studio.callbacks import Callback
@@ -349,18 +349,7 @@ class Trainer(Inquiry):
         """
         if self._module is None:
             raise InvalidStateError("This Trainer has no module yet", advice="Call fit, validate, test or predict.")
-        checkpoint = gather(self, bool(weights_only))
-        if self.checkpoint_io is not None:
-            self.checkpoint_io.save_checkpoint(checkpoint, filepath, storage_options=storage_options)
-        elif storage_options is not None:
-            raise InvalidTypeError(
-                "`Trainer.save_checkpoint(..., storage_options=...)` needs a checkpoint plugin that takes them",
-                value=storage_options,
-            )
-        else:
-            from lit_studio.trainer.checkpoint import write_checkpoint
-
-            self.strategy.on_rank_zero(lambda: write_checkpoint(filepath, checkpoint))
+        self.placement.write_checkpoint(gather(self, bool(weights_only)), filepath, storage_options)
 
     def rehearsal(self, callbacks: Sequence[Callback] = ()) -> AbstractContextManager[Rehearsal]:
         """Run the loop inside a hook and put everything back: see ``rehearsal.rehearse``."""

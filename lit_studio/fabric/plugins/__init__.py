@@ -3,13 +3,25 @@
 It must not hold anything of its own: these are other names for what lies in `lit_studio.trainer`.
 """
 
+from lit_studio.trainer.checkpoint_io import CheckpointIO, TorchCheckpointIO
 from lit_studio.trainer.environments import ClusterEnvironment
-from lit_studio.trainer.plugins import CheckpointIO
-from lit_studio.trainer.precision import MixedPrecision, Precision
+from lit_studio.trainer.precision import (
+    BitsandbytesPrecision,
+    DoublePrecision,
+    HalfPrecision,
+    MixedPrecision,
+    Precision,
+    TransformerEnginePrecision,
+)
 
 __all__ = [
+    "BitsandbytesPrecision",
     "CheckpointIO",
     "ClusterEnvironment",
+    "DoublePrecision",
+    "HalfPrecision",
     "MixedPrecision",
     "Precision",
+    "TorchCheckpointIO",
+    "TransformerEnginePrecision",
 ]

@@ -14,6 +14,7 @@ from torch.optim import Optimizer
 
 if TYPE_CHECKING:
     from lit_studio.trainer.launch.base import Launcher
+    from lit_studio.trainer.layer_sync import LayerSync
     from lit_studio.trainer.precision import Precision
 
 
@@ -25,6 +26,7 @@ class Strategy:
         world_size, global_rank, local_rank, node_rank: torch's senses.
         synchronizes_backward: whether :meth:`block_backward_sync` does anything; the loop skips it if not.
         sync_batchnorm: whether batch norms are to see all ranks' batches.
+        layer_sync: a plugin that lets layers see all ranks' batches in a way of its own.
         launcher: what starts the ranks; None where this process is the only one.
         model: the module that was placed last, as the strategy has wrapped it.
     """
@@ -35,6 +37,7 @@ class Strategy:
     node_rank = 0
     synchronizes_backward = False
     sync_batchnorm = False
+    layer_sync: LayerSync | None = None
     launcher: Launcher | None = None
 
     def __init__(self) -> None:

@@ -1,0 +1,22 @@
+"""Lightning's `lightning.pytorch.plugins.precision`: numerics.
+
+It must not hold anything of its own: these are other names for what lies in `lit_studio.trainer`.
+"""
+
+from lit_studio.trainer.precision import (
+    BitsandbytesPrecision,
+    DoublePrecision,
+    HalfPrecision,
+    MixedPrecision,
+    Precision,
+    TransformerEnginePrecision,
+)
+
+__all__ = [
+    "BitsandbytesPrecision",
+    "DoublePrecision",
+    "HalfPrecision",
+    "MixedPrecision",
+    "Precision",
+    "TransformerEnginePrecision",
+]
