@@ -9,7 +9,7 @@ import { ServerConnection } from '@jupyterlab/services';
 export type RunState = 'created' | 'running' | 'paused' | 'finished' | 'stopped' | 'interrupted' | 'failed' | 'lost';
 
 /** What a person may ask of an active run. */
-export type CommandName = 'pause' | 'resume' | 'stop' | 'save' | 'set_lr';
+export type CommandName = 'pause' | 'resume' | 'stop' | 'save' | 'set_lr' | 'abort' | 'validate';
 
 /** JSON has no NaN and no infinities: they travel as words. */
 export type MetricValue = number | 'nan' | 'inf' | '-inf';

@@ -4,6 +4,7 @@
  */
 import type { JupyterFrontEnd, JupyterFrontEndPlugin } from '@jupyterlab/application';
 import { PathExt } from '@jupyterlab/coreutils';
+import { INotebookTracker } from '@jupyterlab/notebook';
 import { IRenderMimeRegistry } from '@jupyterlab/rendermime';
 import type { IRenderMime } from '@jupyterlab/rendermime-interfaces';
 import { ITranslator, nullTranslator } from '@jupyterlab/translation';
@@ -12,7 +13,8 @@ import { Widget } from '@lumino/widgets';
 import { Api, ApiError } from './api';
 import { metric } from './format';
 import { RUN_MIME_TYPE } from './notebook/cells';
-import type { Dashboard, PacketHeader, RunSource } from './view';
+import { ILitStudio, IStudioModel } from './tokens';
+import type { Dashboard, Machine, PacketHeader, RunSource } from './view';
 
 /** Before HTML, pictures and widgets: who has this renderer sees the run itself. */
 const RANK = -20;
@@ -35,6 +37,12 @@ export interface RendererServices {
   trans: (sentence: string) => string;
   /** Shows a folder of the server in the file browser; undefined where there is none. */
   readonly openFolder: ((path: string) => void) | undefined;
+  /** Opens the dialog about more devices; undefined where there is none. */
+  readonly scaleOut: (() => void) | undefined;
+  /** Puts code into a new cell below the output that `node` lies in; false if that lies in no open notebook. */
+  insert(node: Node, code: string): boolean;
+  /** The last reading of the machine, null where nobody reads it. */
+  machine(): Machine | null;
 }
 
 export class RunOutput extends Widget implements IRenderMime.IRenderer {
@@ -84,12 +92,15 @@ export class RunOutput extends Widget implements IRenderMime.IRenderer {
         return;
       }
       this.node.replaceChildren();
-      this._dashboard = mountDashboard(this.node, sourceOf(api, reference.run, hint), {
+      const source = { ...sourceOf(api, reference.run, hint), machine: () => this.services.machine() };
+      this._dashboard = mountDashboard(this.node, source, {
         kind: reference.view,
         directory: reference.directory,
         trans: this.services.trans,
         onEnded: header => this._repairLater(header),
-        onOpenRun: hint && openFolder ? () => openFolder(hint) : undefined
+        onOpenRun: hint && openFolder ? () => openFolder(hint) : undefined,
+        onInsert: code => this.services.insert(this.node, code),
+        onScaleOut: this.services.scaleOut
       });
     } catch (error) {
       if (this._key === key && !this.isDisposed) {
@@ -186,8 +197,14 @@ export const renderer: JupyterFrontEndPlugin<void> = {
   description: 'Draws training runs in the outputs of cells.',
   autoStart: true,
   requires: [IRenderMimeRegistry],
-  optional: [ITranslator],
-  activate: (app: JupyterFrontEnd, registry: IRenderMimeRegistry, translator: ITranslator | null): void => {
+  optional: [ITranslator, INotebookTracker, ILitStudio],
+  activate: (
+    app: JupyterFrontEnd,
+    registry: IRenderMimeRegistry,
+    translator: ITranslator | null,
+    tracker: INotebookTracker | null,
+    studio: IStudioModel | null
+  ): void => {
     const words = (translator ?? nullTranslator).load('lit_studio');
     const services: RendererServices = {
       api: new Api(app.serviceManager.serverSettings),
@@ -199,7 +216,13 @@ export const renderer: JupyterFrontEndPlugin<void> = {
         return app.commands.hasCommand(command)
           ? (path: string) => void app.commands.execute(command, { path, dontShowBrowser: false })
           : undefined;
-      }
+      },
+      get scaleOut() {
+        const command = 'lit-studio:scale-out';
+        return app.commands.hasCommand(command) ? () => void app.commands.execute(command) : undefined;
+      },
+      insert: (node, code) => insertBelow(tracker, node, code),
+      machine: () => studio?.data ?? null
     };
     registry.addFactory(
       {
@@ -212,6 +235,17 @@ export const renderer: JupyterFrontEndPlugin<void> = {
     );
   }
 };
+
+function insertBelow(tracker: INotebookTracker | null, node: Node, code: string): boolean {
+  const panel = tracker?.find(each => each.node.contains(node));
+  const index = panel?.content.widgets.findIndex(cell => cell.node.contains(node)) ?? -1;
+  if (!panel || index < 0) {
+    return false;
+  }
+  panel.content.model?.sharedModel.insertCell(index + 1, { cell_type: 'code', source: code });
+  panel.content.activeCellIndex = index + 1;
+  return true;
+}
 
 function sourceOf(api: Api, run: string, hint: string): RunSource {
   return {

@@ -175,7 +175,8 @@ class RunReader:
                 Only what follows is sent; the bucket that may have grown since is sent again. A fourth number says
                 how many abandoned stretches of the series are held, none if it is missing.
             events: number of events that the asker knows.
-            x0: show only the window of the axis that begins here, whole: ``have`` is ignored. It is cut into
+            x0: show only the window of the axis that begins here, whole, for the series that ``have`` names (all if it
+                names none). It is cut into
                 ``width`` columns, and each shows its smallest and its largest value exactly. One more point on
                 either side is included, so that lines reach the window's edges.
             x1: where the window ends.
@@ -183,7 +184,7 @@ class RunReader:
         A fit that goes on from an earlier step abandons what was logged behind that step: the series goes on from
         there, and ``branches`` lists the abandoned stretches.
 
-        In the answer ``nonfinite`` marks where stretches of NaN or of an infinity begin, the earliest 50.
+        On the axes ``active`` and ``samples`` each event has its place under ``at``. In the answer ``nonfinite`` marks where stretches of NaN or of an infinity begin, the earliest 50.
 
         Raises:
             InvalidValueError: an argument is outside what is valid.
@@ -198,7 +199,7 @@ class RunReader:
             self.refresh()
             scale, moved = self._scales(query, status)
             entries, arrays = [], []
-            for series in self._series.values():
+            for series in self._asked(query):
                 entry, shown = self._answer(series, query, scale, moved)
                 entries.append(entry)
                 arrays.append(shown)
@@ -213,7 +214,7 @@ class RunReader:
                 "status": status.to_json(),
                 "series": entries,
                 "branches": [entry for entry, _ in branches],
-                "events": self._events_from(query.events),
+                "events": self._placed(self._events_from(query.events), query.axis),
                 "events_next": len(self._events),
             }
             return encode_packet(header, arrays)
@@ -240,6 +241,19 @@ class RunReader:
         entry = self._entry(series, query.axis, scale, series.total, extremes, series.marks)
         entry.update(stride=stride, start=start, points=len(y))
         return entry, (self._timeline.place(series, indices, query.axis, scale), y)
+
+    def _placed(self, events: list[dict[str, Any]], axis: str) -> list[dict[str, Any]]:
+        if axis not in ("active", "samples"):
+            return events  # the events themselves say their step, epoch and time
+        times = np.array([event.get("time", np.nan) for event in events], np.float64)
+        places = self._timeline.when(times, axis).tolist()
+        return [{**event, "at": at} if at == at else event for event, at in zip(events, places, strict=True)]
+
+    def _asked(self, query: PacketQuery) -> list[Series]:
+        every = list(self._series.values())
+        if query.window is None or not query.have:
+            return every
+        return [series for series in every if series.id in query.have]
 
     def _new_branches(self, query: PacketQuery, scale: EpochScale) -> list[tuple[dict[str, Any], Shown]]:
         """The abandoned stretches that the asker does not hold."""

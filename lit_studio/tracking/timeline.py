@@ -130,6 +130,13 @@ class Timeline:
             return bool(np.all(places[1:] >= places[:-1])) and (axis == "time" or series.is_sorted)
         return axis == "time" or series.is_sorted
 
+    def when(self, times: Floats, axis: str) -> Floats:
+        """Place on ``active`` or ``samples`` of what happened at ``times``, f64; NaN where no flush tells."""
+        if not len(self) or not self._is_sorted["time"]:  # a clock that jumped back says nothing about the order
+            return np.full(len(times), np.nan)
+        places = self._active if axis == "active" else self._samples
+        return np.interp(times, self._time.array, places.array)
+
     def place(self, series: Series, indices: Indices, axis: str, scale: EpochScale) -> Floats:
         """Position on ``axis`` of the points ``indices`` of ``series``, f64."""
         if axis == "step":

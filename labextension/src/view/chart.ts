@@ -2,17 +2,19 @@
  * One chart: title, legend, the curves drawn by plotly.js, and what lies over them.
  * It must not know when it is drawn, or where the data come from.
  *
- * Only a new frame (ranges, size, colours, lines) goes through plotly.js. Points that are added inside the frame are
- * written straight into the paths that it drew, which takes a tenth of the time; places are computed from the ranges
- * and margins that we gave it, so nothing of its inside is read but the paths themselves.
+ * Only a new stage (size, colours, lines) goes through plotly.js. Points are written straight into the paths that it
+ * made, and axes drawn by us, which takes a tenth of the time: nothing of its inside is read but the paths themselves.
  */
+import { Axes } from './axes';
+import type { Checkpoint } from './checkpoints';
+import { Copied, Copy, copyButton } from './copying';
 import { make, setAttribute, setText } from './elements';
 import type { Family } from './families';
-import { Figure, layOut, layoutOf, tracesOf, View } from './figure';
+import { Figure, layOut, layoutOf, stageOf, tracesOf, View } from './figure';
 import { Legend } from './legend';
 import type { Mark } from './marks';
 import { Overlay } from './overlay';
-import { pathOf, placesOf } from './places';
+import { pathOf, Places, placesOf } from './places';
 import { PlotElement, purge, react, toImage } from './plotly';
 import type { Range } from './scale';
 import { metric } from '../format';
@@ -27,6 +29,10 @@ export interface ChartActs {
   pointed(at: number | null): void;
   /** Lines were hidden or shown. */
   chosen(): void;
+  /** The chart was folded or unfolded. */
+  folded(): void;
+  copied: Copy;
+  resume(checkpoint: Checkpoint): void;
 }
 
 const CONFIG = {
@@ -40,40 +46,58 @@ const CONFIG = {
   showSendToCloud: false,
   plotlyServerURL: ''
 };
-const TRANSPARENT = 'rgba(0,0,0,0)';
-/** Every so many fast drawings one goes through plotly.js, so that its own idea of the data stays near. */
-const RENEW_EVERY = 40;
 const CURSOR_STEP = 1 / 60;
+/** A pointer that moves less between press and release has clicked. */
+const CLICK = 4;
 
 export class Chart {
   readonly element: HTMLElement;
   readonly legend: Legend;
 
+  /**
+   * @param hidden - names of hidden lines, shared by all charts.
+   * @param what - what copying the chart gives.
+   */
   constructor(
     private family: Family,
     private readonly acts: ChartActs,
+    hidden: Set<string>,
+    what: Copied,
     private readonly trans: Translate
   ) {
-    this.legend = new Legend(trans, () => acts.chosen());
-    this.overlay = new Overlay(trans);
-    this.title = make('h4.lit-chart-title', {}, family.title);
+    this.legend = new Legend(trans, hidden, () => acts.chosen());
+    this.overlay = new Overlay(trans, checkpoint => acts.resume(checkpoint));
+    this.title = make('span', {}, family.title);
+    this.fold = make(
+      'button.lit-chart-title',
+      {
+        type: 'button',
+        'aria-expanded': 'true',
+        title: trans('Fold or unfold this chart'),
+        click: () => this.toggle()
+      },
+      this.title
+    );
     this.area = make(
       'div.lit-chart-area',
       {
-        role: 'img',
+        role: 'group',
         tabindex: 0,
         pointermove: (event: PointerEvent) => this.pointerAt(event),
+        pointerdown: (event: PointerEvent) => this.pressed(event),
         pointerleave: () => this.point(null),
         blur: () => this.point(null)
       },
+      this.axes.svg,
       this.plot,
       this.overlay.svg,
       this.overlay.tip
     );
+    const copy = copyButton(acts.copied, what, family.title, trans);
     this.element = make(
       'section.lit-chart',
       { 'data-family': family.key },
-      make('div.lit-chart-head', {}, this.title, this.legend.element),
+      make('div.lit-chart-head', {}, this.fold, this.legend.element, copy),
       this.area
     );
   }
@@ -86,7 +110,7 @@ export class Chart {
 
   /** The lines that are to be seen. */
   get lines(): Family['lines'] {
-    return this.family.lines.filter(line => !this.legend.isHidden(line.id));
+    return this.family.lines.filter(line => !this.legend.isHidden(line.name));
   }
 
   get key(): string {
@@ -97,34 +121,49 @@ export class Chart {
     return this.family.title;
   }
 
+  get isFolded(): boolean {
+    return this.area.hidden;
+  }
+
+  set isFolded(folded: boolean) {
+    this.area.hidden = folded;
+    setAttribute(this.fold, 'aria-expanded', String(!folded));
+  }
+
   /** Width and height in pixels; 0 while it is not laid out. */
   get size(): [number, number] {
     return [this.area.clientWidth, this.area.clientHeight];
   }
 
+  /** Columns of pixels in the plotted area as last drawn; 0 before. */
+  get columns(): number {
+    return this.places?.width ?? 0;
+  }
+
   /** Draw what `view` shows, and `marks` over it. */
-  async draw(view: View, marks: Mark[]): Promise<void> {
+  async draw(view: View, marks: Mark[], checkpoints: Checkpoint[]): Promise<void> {
     const figure = layOut(view, this.held(view));
-    const fast = figure.frame === this.drawn?.frame && this.fastDraws < RENEW_EVERY && this.rewrite(figure);
-    if (fast) {
-      this.fastDraws += 1;
-    } else {
-      this.fastDraws = 0;
+    const places = placesOf(figure);
+    const standing = figure.frame === this.drawn?.frame && !this.disturbed;
+    if (!standing) {
       this.revision += 1;
-      const plot = await react(this.plot, tracesOf(figure), layoutOf(figure, this.revision, TRANSPARENT), CONFIG);
-      this.listen(plot);
+      this.disturbed = false;
+      this.listen(await react(this.plot, tracesOf(figure, true), stageOf(figure, this.revision), CONFIG));
+      this.paths.clear();
     }
+    this.places = places;
     this.drawn = figure;
+    this.write(figure, places);
+    this.axes.show(figure, places);
     this.legend.show(this.family.lines, view);
-    this.overlay.show(figure, marks);
-    if (!fast) {
-      this.describe(figure);
-    }
+    this.overlay.show(figure, marks, checkpoints);
+    this.describe(figure);
   }
 
   /** Show the cursor that stands in another chart. */
   follow(at: number | null): void {
-    this.overlay.point(at, false);
+    this.overlay.point(at, 'values');
+    this.legend.read(this.overlay.values);
   }
 
   /** Move the cursor by a small part of what is shown, so that values can be read without a pointer. */
@@ -140,7 +179,7 @@ export class Chart {
   /** The chart as a picture (data URL) on `view.theme`'s paper; its title and legend are left out. */
   picture(view: View): Promise<string> {
     const figure = layOut(view, null);
-    const layout = layoutOf(figure, 0, view.theme.paper);
+    const layout = layoutOf(figure, view.theme.paper);
     return toImage(
       { data: tracesOf(figure), layout },
       { format: 'png', width: view.width, height: view.height, scale: 1 }
@@ -154,58 +193,93 @@ export class Chart {
 
   private readonly plot = make('div.lit-chart-plot');
   private readonly title: HTMLElement;
+  private readonly fold: HTMLButtonElement;
   private readonly area: HTMLElement;
   private readonly overlay: Overlay;
+  private readonly axes = new Axes();
+  private readonly paths = new Map<string, Element>();
+  private plotted: PlotElement | null = null;
+  private places: Places | null = null;
+  private disturbed = false;
   private drawn: Figure | null = null;
   private listening = false;
-  private fastDraws = 0;
   private revision = 0;
   private cursor: number | null = null;
 
-  /** The range of values in use, if it was for the same kind of axis and the same part of the run. */
-  private held(view: View): Range | null {
+  /** The last figure, if it was for the same kind of axis and the same part of the run. */
+  private held(view: View): Figure | null {
     const before = this.drawn?.view;
-    const same = before && before.logY === view.logY && before.axis === view.axis && before.x[0] === view.x[0];
-    return same ? (this.drawn as Figure).y : null;
+    const alike = before && before.logY === view.logY && before.axis === view.axis && before.x[0] === view.x[0];
+    return alike ? this.drawn : null;
   }
 
-  /** Write the curves into the paths that are there; false if they aren't as expected. */
-  private rewrite(figure: Figure): boolean {
-    const places = placesOf(figure);
-    const targets: [Element, string][] = [];
-    for (const curve of figure.curves) {
-      if (curve.x.length === 0) {
-        continue;
+  /** Write the curves into the paths that plotly.js has made for them. */
+  private write(figure: Figure, places: Places): void {
+    const { left, top, width, height } = places;
+    const { view } = figure;
+    this.plot.style.clipPath = `inset(${top}px ${view.width - left - width}px ${view.height - top - height}px ${left}px)`;
+    figure.curves.forEach((curve, i) => {
+      this.pathOf(curve.uid)?.setAttribute('d', pathOf(curve.x, curve.y, places));
+      const trace = this.plotted?.data?.[i];
+      if (trace) {
+        // What plotly.js calls its data stays true for whoever reads it.
+        Object.assign(trace, { x: curve.x, y: curve.y });
       }
-      // plotly.js draws a path for each stretch without gaps; one path can hold them all.
-      const [first, ...others] = this.plot.querySelectorAll(`.trace${curve.uid} .js-line`);
-      if (!first) {
-        return false;
-      }
-      targets.push(
-        [first, pathOf(curve.x, curve.y, places)],
-        ...others.map((path): [Element, string] => [path, 'M0,0'])
-      );
+    });
+  }
+
+  private pathOf(uid: string): Element | null {
+    const known = this.paths.get(uid);
+    if (known?.isConnected) {
+      return known;
     }
-    for (const [path, d] of targets) {
-      path.setAttribute('d', d);
+    const found = this.plot.querySelector(`.trace${uid} .js-line`);
+    if (found) {
+      found.classList.add('lit-mod-written');
+      this.paths.set(uid, found);
     }
-    return true;
+    return found;
   }
 
   private listen(plot: PlotElement): void {
+    this.plotted = plot;
     if (this.listening) {
       return;
     }
     this.listening = true;
     plot.on('plotly_relayout', change => {
       const [low, high] = [change['xaxis.range[0]'], change['xaxis.range[1]']];
-      if (typeof low === 'number' && typeof high === 'number' && low < high) {
-        this.drawn = null; // plotly.js has drawn other ranges than ours
-        this.acts.zoomed([low, high]);
+      const { places, drawn } = this;
+      if (places && drawn && typeof low === 'number' && typeof high === 'number' && low < high) {
+        this.disturbed = true; // plotly.js has drawn another part of its stage
+        const at = (share: number): number => places.xAt(share * drawn.view.width - places.left);
+        this.acts.zoomed([Math.max(drawn.x[0], at(low)), Math.min(drawn.x[1], at(high))]);
       }
     });
     plot.on('plotly_doubleclick', () => this.acts.reset());
+  }
+
+  /** Hold the box with the values where the cursor is, or let it go. */
+  togglePin(): void {
+    this.overlay.setPinned(!this.overlay.pinned && this.cursor !== null);
+    if (this.overlay.pinned) {
+      this.overlay.tip.querySelector('button')?.focus({ preventScroll: true });
+    }
+  }
+
+  /** Let go of the box; whether there was one. */
+  unpin(): boolean {
+    const { pinned } = this.overlay;
+    if (pinned) {
+      this.togglePin();
+      this.area.focus({ preventScroll: true });
+    }
+    return pinned;
+  }
+
+  private toggle(): void {
+    this.isFolded = !this.isFolded;
+    this.acts.folded();
   }
 
   private pointerAt(event: PointerEvent): void {
@@ -214,21 +288,37 @@ export class Chart {
     this.point(event.buttons ? null : this.overlay.placeAt(event.clientX - box.left));
   }
 
+  /** A press that is let go of where it began is a click; plotly.js has taken over the pointer by then. */
+  private pressed({ clientX, clientY, button, target }: PointerEvent): void {
+    if (button !== 0 || this.overlay.tip.contains(target as Node)) {
+      return;
+    }
+    const at = this.overlay.placeAt(clientX - this.area.getBoundingClientRect().left);
+    const released = (event: PointerEvent): void => {
+      if (at !== null && Math.hypot(event.clientX - clientX, event.clientY - clientY) < CLICK) {
+        this.point(at);
+        this.togglePin();
+      }
+    };
+    window.addEventListener('pointerup', released, { once: true, capture: true });
+  }
+
   private point(at: number | null): void {
-    if (at !== this.cursor) {
+    if (at !== this.cursor && !this.overlay.pinned) {
       this.cursor = at;
-      this.overlay.point(at, true);
+      this.overlay.point(at, 'all');
+      this.legend.read(this.overlay.values);
       this.acts.pointed(at);
     }
   }
 
   private describe(figure: Figure): void {
     const values = figure.curves
-      .filter(({ faint }) => !faint)
+      .filter(({ faint, branch }) => !faint && !branch)
       .map(({ line, series }) => `${line.name} ${metric(series.last ?? undefined)}`);
     const words = say(
       this.trans,
-      'Chart of %1. Last values: %2. Arrow keys move the cursor.',
+      'Chart of %1. Last values: %2. Arrow keys move the cursor, Enter holds it.',
       this.family.title,
       values.join(', ')
     );

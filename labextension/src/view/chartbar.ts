@@ -32,13 +32,15 @@ export class ChartBar {
     reset: () => void,
     help: () => void
   ) {
-    const axes: [Axis, string][] = [
-      ['step', trans('step')],
-      ['epoch', trans('epoch')],
-      ['time', trans('time')]
+    const axes: [Axis, string, string][] = [
+      ['step', trans('step'), trans('Optimizer steps')],
+      ['epoch', trans('epoch'), trans('Epochs')],
+      ['time', trans('time'), trans('Wall time')],
+      ['active', trans('no pauses'), trans('Time without pauses')],
+      ['samples', trans('samples'), trans('Samples seen')]
     ];
-    this.axes = axes.map(([axis, word]) =>
-      make('button.lit-choice', { type: 'button', 'data-axis': axis, click: () => this.setAxis(axis) }, word)
+    this.axes = axes.map(([axis, word, title]) =>
+      make('button.lit-choice', { type: 'button', title, 'data-axis': axis, click: () => this.setAxis(axis) }, word)
     );
     this.slider = make('input.lit-slider', {
       type: 'range',
@@ -81,6 +83,14 @@ export class ChartBar {
       keys
     );
     this.refresh();
+  }
+
+  /** Take over settings of an earlier visit; whether the axis is another one now. */
+  apply({ axis, smoothing, logY }: ChartSettings): boolean {
+    const moved = axis !== this.settings.axis;
+    Object.assign(this.settings, { axis, smoothing: Math.min(SMOOTHING_MAX, Math.max(0, smoothing)), logY });
+    this.refresh();
+    return moved;
   }
 
   toggleLog(): void {

@@ -4,7 +4,8 @@
 import { describe, expect, it } from 'vitest';
 import { direction, families, familyKey } from './families';
 import { layOut, tracesOf, View } from './figure';
-import { nearest, pathOf, placesOf } from './places';
+import { bests } from './overlay';
+import { dotsOf, nearest, pathOf, placesOf } from './places';
 import { linearTicks, logRange, logTicks, placeText, runningRange, runTicks, valueRange, valueTicks } from './scale';
 import { smoothed } from './smooth';
 import type { Series } from './store';
@@ -17,7 +18,7 @@ function named(...names: string[]): { id: number; name: string }[] {
 function aSeries(name: string, y: number[], x = y.map((_, i) => i)): Series {
   const marks = { min: null, max: null, nonfinite: [], last: y[y.length - 1] ?? null };
   const points = { x: Float64Array.from(x), y: Float32Array.from(y), length: y.length };
-  return { id: 0, name, progBar: false, stride: 1, total: y.length, ...marks, ...points };
+  return { id: 0, name, progBar: false, stride: 1, total: y.length, branches: [], ...marks, ...points };
 }
 
 function aView(y: number[], changes: Partial<View> = {}): View {
@@ -176,13 +177,35 @@ describe('smoothed', () => {
 });
 
 describe('a figure', () => {
-  it('has the same frame while points are added inside it, another one outside', () => {
+  it('has the same frame whatever its points and ranges, another one in another size or theme', () => {
     const y = Array.from({ length: 60 }, (_, i) => 2 - i / 60);
     const first = layOut(aView(y), null);
-    expect(layOut(aView([...y, 1.01]), first.y).frame).toBe(first.frame);
-    expect(layOut(aView([...y, 9]), first.y).frame).not.toBe(first.frame);
-    expect(layOut(aView(y, { width: 500 }), first.y).frame).not.toBe(first.frame);
-    expect(layOut(aView(y, { theme: { ...plainTheme('x'), dark: true } }), first.y).frame).not.toBe(first.frame);
+    expect(layOut(aView([...y, 1.01]), first).y).toBe(first.y);
+    expect(layOut(aView([...y, 9]), first).y).not.toEqual(first.y);
+    expect(layOut(aView([...y, 9]), first).frame).toBe(first.frame);
+    expect(layOut(aView(y, { width: 500 }), first).frame).not.toBe(first.frame);
+    expect(layOut(aView(y, { theme: { ...plainTheme('x'), dark: true } }), first).frame).not.toBe(first.frame);
+  });
+
+  it('keeps its columns where they are when its labels become shorter', () => {
+    const wide = layOut(aView([-12345, -12346]), null);
+    expect(layOut(aView([1, 2]), wide).margin.l).toBe(wide.margin.l);
+    expect(layOut(aView([1, 2]), null).margin.l).toBeLessThan(wide.margin.l);
+  });
+
+  it('draws what was abandoned behind the curve, in grey, and never as a reading', () => {
+    const view = aView([3, 2, 1]);
+    view.lines[0].series.branches = [{ x: Float64Array.from([1, 2, 3]), y: Float32Array.from([2, 5, 6]) }];
+    const figure = layOut(view, null);
+    expect(figure.curves.map(({ uid, branch }) => [uid, branch])).toEqual([
+      ['b0-0', true],
+      ['m0', false]
+    ]);
+    const [branch, curve] = tracesOf(figure);
+    expect(branch.line.color).toBe(view.theme.branch);
+    expect(branch.line.color).not.toBe(curve.line.color);
+    expect(figure.y[1]).toBeGreaterThanOrEqual(6);
+    expect(bests(figure).every(best => !best.curve.branch)).toBe(true);
   });
 
   it('smooths with the raw line faint behind, but not a handful of points', () => {
@@ -214,11 +237,17 @@ describe('a figure', () => {
   });
 
   it('draws gaps as gaps, and only what is in sight', () => {
-    const places = { ...placesOf(layOut(aView([0]), null)), px: (x: number) => x, py: (y: number) => y, width: 10 };
+    const plain = { px: (x: number): number => x, py: (y: number): number => y, width: 10, left: 0, top: 0 };
+    const places = { ...placesOf(layOut(aView([0]), null)), ...plain };
     const path = (x: number[], y: number[]): string => pathOf(Float64Array.from(x), Float32Array.from(y), places);
     expect(path([0, 1, 2, 3], [5, NaN, 7, 8])).toBe('M0,5M2,7L3,8');
     expect(path([-5, -4, -1, 5, 11, 12, 13], [1, 1, 1, 1, 1, 1, 1])).toBe('M-1,1L5,1L11,1');
     expect(path([0], [NaN])).toBe('M0,0');
+    expect(path([0.99], [1])).toBe('M0.9,1');
+    const dots = (y: number[], all: boolean): string =>
+      dotsOf(Float64Array.from(y.keys()), Float32Array.from(y), places, all);
+    expect(dots([5, NaN, 7, NaN, 8, 9], false)).toBe('M0,5h0M2,7h0');
+    expect(dots([1, 2], true)).toBe('M0,1h0M1,2h0');
   });
 
   it('finds the nearest point', () => {

@@ -26,25 +26,37 @@ export class Controls {
   /**
    * @param command - sends a request; rejects with words for a person.
    * @param changed - called when what is shown elsewhere (the state's word) may have changed.
+   * @param scaleOut - opens the dialog about more devices, where there is one.
    */
   constructor(
     private readonly command: Command,
     private readonly trans: Translate,
-    private readonly changed: () => void
+    private readonly changed: () => void,
+    scaleOut?: () => void
   ) {
     this.pause = this.button('pause', () => this.togglePause());
     this.stop = this.button('stop', () => void this.ask('stop'));
     this.save = this.button('save', () => void this.ask('save'));
+    this.abort = this.button('abort', () => void this.ask('abort'));
+    this.validate = this.button('validate', () => void this.ask('validate'));
+    this.scale = this.button('scale-out', () => scaleOut?.());
+    this.scale.hidden = !scaleOut;
     this.rates = new RatePopover(trans, value => void this.ask('set_lr', { value }));
     setText(this.label(this.stop), trans('Stop'));
     setText(this.label(this.save), trans('Checkpoint'));
+    setText(this.label(this.abort), trans('Stop now'));
+    setText(this.label(this.validate), trans('Validate'));
+    setText(this.label(this.scale), trans('Scale out…'));
     this.element = make(
       'div.lit-controls',
       { role: 'toolbar', 'aria-label': trans('Steer the run') },
       this.pause,
       this.stop,
+      this.abort,
       this.save,
+      this.validate,
       this.rates.element,
+      this.scale,
       this.message
     );
   }
@@ -52,7 +64,7 @@ export class Controls {
   /** What was asked for and hasn't taken effect, in words. */
   get asked(): string {
     const first = [...this.waiting.values()].find(
-      ({ name }) => name === 'pause' || name === 'resume' || name === 'stop'
+      ({ name }) => name === 'pause' || name === 'resume' || name === 'stop' || name === 'abort'
     );
     return first ? pendingWords(first.name, this.trans) : '';
   }
@@ -77,6 +89,12 @@ export class Controls {
     );
     this.enable(this.stop, why, t('Finish this batch, save a checkpoint and end the run normally'));
     this.enable(this.save, why, t('Write a checkpoint after this step (S)'));
+    // Not every run can be asked for these: one that can says so.
+    this.abort.hidden = !status.commands?.includes('abort');
+    this.validate.hidden = !status.commands?.includes('validate');
+    this.enable(this.abort, why, t('End the run in the middle of its step; what is not saved is lost'));
+    this.enable(this.validate, why, t('Run the validation after this step'));
+    this.enable(this.scale, why, t('Go on with more devices'));
     this.rates.show(status.learning_rate, why);
     for (const [button, names] of this.buttons()) {
       setAttribute(button, 'aria-busy', names.some(name => this.waiting.has(name)) ? 'true' : null);
@@ -133,6 +151,9 @@ export class Controls {
   private readonly pause: HTMLButtonElement;
   private readonly stop: HTMLButtonElement;
   private readonly save: HTMLButtonElement;
+  private readonly abort: HTMLButtonElement;
+  private readonly validate: HTMLButtonElement;
+  private readonly scale: HTMLButtonElement;
   private readonly rates: RatePopover;
   private readonly message = make('span.lit-message', { role: 'status' });
   private readonly waiting = new Map<CommandName, Asked>();
@@ -144,6 +165,8 @@ export class Controls {
       [this.pause, ['pause', 'resume']],
       [this.stop, ['stop']],
       [this.save, ['save']],
+      [this.abort, ['abort']],
+      [this.validate, ['validate']],
       [this.rates.button, ['set_lr']]
     ];
   }
@@ -170,7 +193,8 @@ export class Controls {
     setAttribute(button, 'title', why || words);
   }
 
-  private tell(words: string, wrong: boolean): void {
+  /** Say something beside the buttons for a moment. */
+  tell(words: string, wrong: boolean): void {
     window.clearTimeout(this.timer);
     setText(this.message, words);
     this.message.classList.toggle('lit-mod-wrong', wrong);

@@ -3,21 +3,22 @@
  * It must not know the wire or JupyterLab: it is mounted from two doors, a MIME renderer and an anywidget.
  */
 import { clock } from '../format';
-import { Chart, ChartActs } from './chart';
+import { AwayLine } from './away';
 import { ChartBar, ChartSettings } from './chartbar';
+import { ChartDeck } from './charts';
+import { Checkpoint, resumeLine } from './checkpoints';
 import { Controls } from './controls';
-import { DrawQueue } from './drawing';
+import { Copied, Copy, toClipboard } from './copying';
 import { make, setAttribute } from './elements';
 import { EmptyState } from './emptystate';
 import { statusOf } from './episode';
 import { EtaWatch } from './eta';
 import { EventList } from './eventlist';
-import { families } from './families';
-import type { View } from './figure';
 import { Feed } from './feed';
 import { firstHint } from './hint';
 import { Keys } from './keys';
-import { eventMarks, Mark, nonfiniteMarks } from './marks';
+import { placing } from './marks';
+import { layouts, Seen } from './memory';
 import { Headline, MetricsTable, Whereabouts } from './numbers';
 import type { Packet, PacketHeader } from './packet';
 import { picture } from './picture';
@@ -25,7 +26,8 @@ import { RunView } from './runview';
 import type { Range } from './scale';
 import type { CommandName, RunSource, RunState, RunStatus } from './source';
 import { MachineLine, StatusLine } from './statusline';
-import { Change, RunStore, Series } from './store';
+import { Change, RunStore } from './store';
+import { Summary } from './summary';
 import { plainTheme, readTheme, Theme, watchTheme } from './theme';
 import { say, Translate } from './words';
 
@@ -39,6 +41,10 @@ export interface DashboardOptions {
   onEnded?: (header: PacketHeader) => void;
   /** Called when a person asks for the run's files; without it their place is plain text. */
   onOpenRun?: () => void;
+  /** Puts code into a new cell below; where it can't (false), or without it, the code goes to the clipboard. */
+  onInsert?: (code: string) => boolean;
+  /** Opens the dialog about more devices; without it there is no button. */
+  onScaleOut?: () => void;
 }
 
 export interface Dashboard {
@@ -51,8 +57,7 @@ const ENDED: RunState[] = ['finished', 'stopped', 'interrupted', 'failed', 'lost
 /** Buckets to ask for, by the width of the widest chart: doubled seldom, so that a resize doesn't fetch all anew. */
 const WIDTHS: [number, number][] = [
   [520, 512],
-  [1100, 1024],
-  [Infinity, 2048]
+  [Infinity, 1024]
 ];
 
 /** Show a run inside `host`. */
@@ -63,24 +68,29 @@ export function mountDashboard(host: HTMLElement, source: RunSource, options: Da
 class RunDashboard implements Dashboard {
   constructor(
     host: HTMLElement,
-    source: RunSource,
+    private readonly source: RunSource,
     private readonly options: DashboardOptions
   ) {
     const trans = options.trans ?? ((sentence: string): string => sentence);
     const evaluation = options.kind === 'evaluation';
     this.trans = trans;
-    this.view = new RunView(this.store, source, () => this.redrawAll());
+    this.view = new RunView(this.store, source, () => this.deck.redrawAll());
     this.statusLine = new StatusLine(trans);
     this.machine = new MachineLine(trans);
-    this.headline = new Headline(trans);
+    const copy: Copy = (what, asPython) => void this.copy(what, asPython);
+    const run = (): string => this.store.run;
+    this.headline = new Headline(trans, copy, run);
     this.events = new EventList(trans);
-    this.table = new MetricsTable(trans, evaluation);
+    this.table = new MetricsTable(trans, evaluation, copy, run);
+    this.summary = new Summary(trans);
+    this.away = new AwayLine(trans, since => this.lead(since));
     this.whereabouts = new Whereabouts(trans, options.onOpenRun);
     this.empty = new EmptyState(trans, !evaluation);
     this.controls = new Controls(
       (name, args) => this.command(source, name, args),
       trans,
-      () => this.asked()
+      () => this.asked(),
+      options.onScaleOut
     );
     this.bar = new ChartBar(
       trans,
@@ -88,10 +98,7 @@ class RunDashboard implements Dashboard {
       () => this.resetZoom(),
       () => this.keys.toggleHelp()
     );
-    this.queue = new DrawQueue<Chart>(
-      chart => this.draw(chart),
-      error => this.statusLine.showConnection(say(trans, 'A chart could not be drawn: %1', String(error)))
-    );
+    this.deck = new ChartDeck(this.store, this.view, this.bar.settings, () => this.theme, this.deckActs(copy), trans);
     this.root = make('div.lit-dashboard', { role: 'region', tabindex: 0, 'data-kind': options.kind ?? 'training' });
     this.keys = new Keys(this.root, this.keyActs(), trans);
     this.theme = readTheme(host);
@@ -111,23 +118,17 @@ class RunDashboard implements Dashboard {
     }
     this.over = true;
     this.feed.dispose();
-    this.queue.dispose();
     this.stops.forEach(stop => stop());
     this.controls.dispose();
     this.keys.dispose();
-    this.charts.forEach(chart => chart.dispose());
+    this.deck.dispose();
     this.root.remove();
   }
 
   toPNG(): Promise<string> {
     // On white, whatever this page looks like: who opens the file later may use any other.
     const theme = plainTheme(this.theme.font);
-    const panels = this.charts.map(chart => ({
-      title: chart.name,
-      lines: chart.lines,
-      draw: (width: number, height: number) => chart.picture({ ...this.viewOf(chart, width, height), theme })
-    }));
-    return picture(panels, theme);
+    return picture(this.deck.panels(theme), theme);
   }
 
   private readonly trans: Translate;
@@ -135,7 +136,9 @@ class RunDashboard implements Dashboard {
   private readonly eta = new EtaWatch();
   private readonly view: RunView;
   private readonly feed: Feed;
-  private readonly queue: DrawQueue<Chart>;
+  private readonly deck: ChartDeck;
+  private readonly summary: Summary;
+  private readonly away: AwayLine;
   private readonly statusLine: StatusLine;
   private readonly machine: MachineLine;
   private readonly headline: Headline;
@@ -147,21 +150,19 @@ class RunDashboard implements Dashboard {
   private readonly bar: ChartBar;
   private readonly keys: Keys;
   private readonly root: HTMLElement;
-  private readonly first = make('div.lit-charts-first');
-  private readonly others = make('div.lit-charts-others');
   private readonly stops: (() => void)[] = [];
-  private charts: Chart[] = [];
-  private marks: Mark[] = [];
   private theme: Theme;
   private width = WIDTHS[1][1];
   private shown: RunStatus | null = null;
   private ended = false;
   private over = false;
+  private seen = true;
+  private notebook = '';
 
   private build(host: HTMLElement, evaluation: boolean): void {
     const head = [this.statusLine.element, make('div.lit-acts', {}, this.controls.element, this.machine.element)];
     const numbers = evaluation ? [] : [this.headline.element];
-    const charts = evaluation ? [] : [this.bar.element, this.first, this.others];
+    const charts = evaluation ? [] : [this.away.element, this.bar.element, ...this.deck.elements];
     const foot = evaluation ? [] : [this.events.element];
     const hint = evaluation ? null : firstHint(this.trans);
     if (hint) {
@@ -172,18 +173,21 @@ class RunDashboard implements Dashboard {
       this.controls.element.hidden = true;
     }
     this.root.append(...head, ...numbers, this.empty.element, ...charts, ...foot);
-    this.root.append(this.table.element, this.whereabouts.element, this.keys.help);
-    setAttribute(this.root, 'data-theme', this.theme.dark ? 'dark' : 'light');
+    this.root.append(this.table.element, this.whereabouts.element, this.summary.element, this.keys.help);
+    this.showTheme();
     host.append(this.root);
   }
 
   private watch(): () => void {
     const stopTheme = watchTheme(() => {
       this.theme = readTheme(this.root);
-      setAttribute(this.root, 'data-theme', this.theme.dark ? 'dark' : 'light');
-      this.redrawAll();
+      this.showTheme();
+      this.deck.redrawAll();
     });
-    const seen = new IntersectionObserver(entries => this.feed.setSeen(entries[entries.length - 1].isIntersecting));
+    const seen = new IntersectionObserver(entries => {
+      this.seen = entries[entries.length - 1].isIntersecting;
+      this.feed.setSeen(this.seen);
+    });
     seen.observe(this.root);
     const resized = new ResizeObserver(() => this.resized());
     resized.observe(this.root);
@@ -194,8 +198,14 @@ class RunDashboard implements Dashboard {
     };
   }
 
+  private showTheme(): void {
+    setAttribute(this.root, 'data-theme', this.theme.dark ? 'dark' : 'light');
+    setAttribute(this.root, 'data-contrast', this.theme.contrast ? 'more' : null);
+  }
+
   private arrived(packet: Packet): { state: RunState; news: boolean } {
     const change = this.store.merge(packet);
+    this.recall(packet.header);
     const training = this.options.kind !== 'evaluation';
     const status = statusOf(packet.header.status, this.store.events, this.store.series.values(), training);
     const series = training ? [...this.store.series.values()] : [];
@@ -206,16 +216,18 @@ class RunDashboard implements Dashboard {
     this.controls.follow(change.events);
     this.controls.show(status, now);
     this.statusLine.show(status, this.eta.wait(now), this.controls.asked);
-    this.machine.show(status);
+    this.machine.show(status, this.source.machine?.() ?? null);
     this.headline.show(status, series, this.store.axis);
-    this.table.show(status, series);
+    this.table.show(status, series, this.store.axis);
+    this.summary.show(status, now);
+    this.away.note(packet.header.run, status, this.store.events, this.seen && !document.hidden, now);
     this.empty.show(status, this.store.series.size > 0);
     const over = ENDED.includes(status.state);
     this.whereabouts.show(this.options.directory || packet.header.name, over);
     setAttribute(this.root, 'aria-label', say(this.trans, 'Run %1', packet.header.name));
     if (change.events.length) {
       this.events.show(this.store.events);
-      this.marks = eventMarks(this.store.events, this.store.axis, this.trans);
+      this.deck.mark();
     }
     this.showCharts(status, change);
     if (over && !this.ended) {
@@ -250,96 +262,96 @@ class RunDashboard implements Dashboard {
       return;
     }
     if (change.shape) {
-      this.arrange();
+      this.deck.arrange();
+      this.bar.element.hidden = this.deck.isEmpty;
+      this.measure();
     }
-    this.view.follow(this.width, Date.now());
-    if (
-      this.view.fit(
-        status,
-        this.marks.map(({ at }) => at)
-      ) ||
-      change.events.length > 0
-    ) {
-      this.redrawAll();
+    this.view.follow(Date.now());
+    if (this.view.fit(status, this.deck.places) || change.events.length > 0) {
+      this.deck.redrawAll();
+    } else {
+      this.deck.redraw(change.series);
+    }
+  }
+
+  /** Once it is known which run this is: look at it as its notebook was looked at before. */
+  private recall({ notebook, run }: PacketHeader): void {
+    if (this.notebook || this.options.kind === 'evaluation') {
       return;
     }
-    for (const chart of this.charts) {
-      if (chart.lines.some(({ id }) => change.series.has(id))) {
-        this.queue.ask(chart);
+    this.notebook = notebook || run;
+    const layout = layouts.read(this.notebook);
+    if (layout) {
+      this.deck.apply(layout);
+      if (this.bar.apply(layout)) {
+        this.setting('axis');
       }
     }
   }
 
-  /** Give each family its chart, the first one the full width. */
-  private arrange(): void {
-    const wanted = families(this.store.series.values());
-    const known = new Map(this.charts.map(chart => [chart.key, chart]));
-    this.charts = wanted.map(family => {
-      const chart = known.get(family.key) ?? this.newChart(family);
-      chart.setFamily(family);
-      return chart;
-    });
-    const [first, ...others] = this.charts.map(({ element }) => element);
-    place(this.first, first ? [first] : []);
-    place(this.others, others);
-    this.bar.element.hidden = this.charts.length === 0;
-    this.measure();
+  private remember(): void {
+    if (this.notebook) {
+      const { hidden, folded } = this.deck;
+      layouts.write(this.notebook, { ...this.bar.settings, hidden: [...hidden], folded });
+    }
   }
 
-  private newChart(family: Parameters<Chart['setFamily']>[0]): Chart {
-    const acts: ChartActs = {
+  private deckActs(copied: Copy): ConstructorParameters<typeof ChartDeck>[4] {
+    return {
       zoomed: window => this.zoom(window),
       reset: () => this.resetZoom(),
-      pointed: at => this.charts.forEach(other => other !== chart && this.queue.sees(other) && other.follow(at)),
-      chosen: () => this.queue.ask(chart)
+      changed: () => this.remember(),
+      failed: words => this.statusLine.showConnection(words),
+      copied,
+      resume: checkpoint => void this.resume(checkpoint)
     };
-    const chart: Chart = new Chart(family, acts, this.trans);
-    this.queue.add(chart);
-    return chart;
   }
 
-  private async draw(chart: Chart): Promise<void> {
-    const [width, height] = chart.size;
-    if (this.over) {
-      return;
+  private async copy(what: Copied, asPython: boolean): Promise<void> {
+    try {
+      await toClipboard(asPython ? what.python() : await what.markdown());
+      this.controls.tell(asPython ? this.trans('copied as Python') : this.trans('copied as Markdown'), false);
+    } catch (error) {
+      this.controls.tell(error instanceof Error ? error.message : String(error), true);
     }
-    if (width === 0 || height === 0) {
-      // JupyterLab takes the page out of the layout while it changes its theme: the chart stays wanted.
-      requestAnimationFrame(() => this.queue.ask(chart));
+  }
+
+  private async resume(checkpoint: Checkpoint): Promise<void> {
+    const line = resumeLine(checkpoint);
+    this.deck.unpin();
+    if (this.options.onInsert?.(line)) {
+      this.controls.tell(this.trans('the line that resumes is in a new cell below'), false);
     } else {
-      const shown = chart.lines.map(({ id }) => this.view.points(id)).filter((each): each is Series => !!each);
-      await chart.draw(this.viewOf(chart, width, height), [...this.marks, ...nonfiniteMarks(shown, this.trans)]);
+      await this.copy({ markdown: () => line, python: () => line }, true);
     }
   }
 
-  private viewOf(chart: Chart, width: number, height: number): View {
-    const lines = chart.lines.flatMap(line => {
-      const series = this.view.points(line.id);
-      return series ? [{ line, series }] : [];
-    });
-    const { axis, logY, smoothing } = this.bar.settings;
-    return { lines, axis, logY, smoothing, x: this.view.range, theme: this.theme, width, height };
-  }
-
-  private redrawAll(): void {
-    this.charts.forEach(chart => this.queue.ask(chart));
+  /** Show what has happened since somebody was here: from there on the charts' cursor stands, and the list is open. */
+  private lead(since: Seen): void {
+    this.events.lead(since.events, this.store.events);
+    const { events, axis } = this.store;
+    const first = events[since.events];
+    const at = axis === 'step' ? since.step : first ? placing(axis, events)(first) : null;
+    this.deck.point(at);
+    this.deck.elements[0].scrollIntoView({ block: 'nearest' });
   }
 
   private setting(what: keyof ChartSettings): void {
     if (what === 'axis') {
       this.store.setAxis(this.bar.settings.axis);
       this.bar.showZoom(false);
-      this.marks = eventMarks(this.store.events, this.store.axis, this.trans);
+      this.deck.mark();
       this.view.forget();
       this.feed.ask();
     } else {
-      this.redrawAll();
+      this.deck.redrawAll();
     }
+    this.remember();
   }
 
   private zoom(window: Range): void {
     this.bar.showZoom(true);
-    void this.view.zoom(window, this.width);
+    this.view.zoom(window);
   }
 
   private resetZoom(): void {
@@ -349,11 +361,11 @@ class RunDashboard implements Dashboard {
 
   private resized(): void {
     this.measure();
-    this.redrawAll();
+    this.deck.redrawAll();
   }
 
   private measure(): void {
-    const widest = Math.max(0, ...this.charts.map(chart => chart.size[0]));
+    const { widest } = this.deck;
     if (widest > 0) {
       this.width = (WIDTHS.find(([limit]) => widest <= limit) as [number, number])[1];
     }
@@ -366,16 +378,9 @@ class RunDashboard implements Dashboard {
       log: () => this.bar.toggleLog(),
       smooth: way => this.bar.smooth(way),
       reset: () => this.resetZoom(),
-      arrow: (area, way) => this.charts.find(({ element }) => element.contains(area))?.step(way)
+      arrow: (area, way) => this.deck.at(area)?.step(way),
+      hold: area => this.deck.at(area)?.togglePin(),
+      letGo: () => this.deck.unpin()
     };
   }
-}
-
-/** Bring `children` into `parent` in this order, moving only what has to move: a moved chart loses its focus. */
-function place(parent: HTMLElement, children: HTMLElement[]): void {
-  children.forEach((child, i) => {
-    if (parent.children[i] !== child) {
-      parent.insertBefore(child, parent.children[i] ?? null);
-    }
-  });
 }

@@ -26,6 +26,15 @@ export class EventList {
     this.fill();
   }
 
+  /** Open the list and point out what has happened from event number `first` on. */
+  lead(first: number, events: RunEvent[]): void {
+    this.unseen = new Set(events.slice(first));
+    this.element.open = true;
+    this.fill();
+    this.list.querySelector('.lit-mod-unseen:last-of-type')?.scrollIntoView({ block: 'nearest' });
+  }
+
+  private unseen = new Set<RunEvent>();
   private readonly title = make('span');
   private readonly newest = make('span.lit-newest');
   private readonly summary = make('summary', {}, this.title, this.newest);
@@ -43,7 +52,14 @@ export class EventList {
         const step = event.step
           ? make('span.lit-event-step', {}, say(this.trans, 'step %1', event.step.toLocaleString('en')))
           : null;
-        return make('li', { 'data-event': event.event }, time, make('span.lit-event-words', {}, words), step);
+        const look = this.unseen.has(event) ? 'lit-mod-unseen' : '';
+        return make(
+          'li',
+          { 'data-event': event.event, class: look },
+          time,
+          make('span.lit-event-words', {}, words),
+          step
+        );
       })
     );
   }

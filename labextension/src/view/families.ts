@@ -39,7 +39,7 @@ const LOWER = /(loss|error|err|mse|mae|rmse|mape|mase|nll|bpb|bpc|perplexity|ppl
 const HIGHER =
   /(acc|accuracy|f1|auc|auroc|precision|recall|iou|dice|psnr|ssim|bleu|rouge|reward|return|score|r2|map|hits)$/;
 /** As LearningRateMonitor names them: `lr-Adam`, `lr-SGD/pg1`. */
-const RATE = /^(lr([-_/]|$)|learning_rate$)/i;
+export const RATE = /^(lr([-_/]|$)|learning_rate$)/i;
 /** Counters that loggers add to every record: in the table, but no curve. */
 const COUNTERS = new Set(['epoch', 'step', 'global_step']);
 

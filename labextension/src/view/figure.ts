@@ -3,7 +3,7 @@
  * It must not touch the DOM.
  */
 import type { Line } from './families';
-import type { Layout, Trace } from './plotly';
+import type { AxisLayout, Layout, Trace } from './plotly';
 import { logRange, logTicks, Range, runTicks, Tick, valueRange, valueTicks } from './scale';
 import { smoothed } from './smooth';
 import type { Axis } from './source';
@@ -32,10 +32,12 @@ export interface Curve {
   y: Float32Array;
   /** The faint raw curve behind a smoothed one. */
   faint: boolean;
+  /** An abandoned stretch, in grey. */
+  branch: boolean;
   dots: boolean;
 }
 
-/** Everything that is needed to draw. Two figures with the same `frame` differ in the curves' points only. */
+/** Everything that is needed to draw. Figures with the same `frame` differ in points, ranges and ticks only. */
 export interface Figure {
   view: View;
   curves: Curve[];
@@ -61,35 +63,44 @@ const MOST_X_TICKS = 12;
 const FONT_SIZE = 11;
 const CHARACTER = 6.3;
 const LINE_WIDTH = 1.6;
+const BOLD_WIDTH = 2.4;
+const TRANSPARENT = 'rgba(0,0,0,0)';
+const BARE = [0, 1];
 const FAINT = 0.3;
 
 /**
  * Lay out a chart.
  *
- * @param held - the range of values of the last figure, kept if it still fits.
+ * @param held - the last figure if it was of the same kind: its range of values is kept if it still fits, and so is
+ *   the room for its labels, so that the columns stand still.
  */
-export function layOut(view: View, held: Range | null): Figure {
+export function layOut(view: View, held: Figure | null): Figure {
   const curves = curvesOf(view);
-  const y = rangeOfValues(curves, view, held);
+  const y = rangeOfValues(curves, view, held?.y ?? null);
   const yCount = Math.max(2, Math.floor(view.height / 36));
   const yTicks = view.logY ? logTicks(y, yCount) : valueTicks(y, yCount);
   const longest = Math.max(3, ...yTicks.map(({ text }) => text.length));
   // In steps, so that a digit more or less doesn't move the whole chart.
-  const margin = { l: Math.ceil((longest * CHARACTER + 12) / 8) * 8, r: 12, t: 8, b: 24 };
+  const room = Math.ceil((longest * CHARACTER + 12) / 8) * 8;
+  const margin = { l: Math.max(room, held?.margin.l ?? 0), r: 12, t: 8, b: 24 };
   const inner = view.width - margin.l - margin.r;
   const xTicks = runTicks(view.axis, view.x, Math.max(2, Math.min(MOST_X_TICKS, Math.floor(inner / 84))));
   const frame = JSON.stringify([
-    [view.axis, view.logY, view.width, view.height, view.theme, view.x, y, margin.l],
-    curves.map(curve => [curve.uid, curve.line.slot, curve.length === 0, curve.dots && curve.length])
+    view.width,
+    view.height,
+    view.theme,
+    curves.map(curve => [curve.uid, curve.line.slot])
   ]);
   return { view, curves, x: view.x, y, xTicks, yTicks, margin, frame };
 }
 
-function curvesOf({ lines, smoothing, x }: View): (Curve & { length: number })[] {
-  const raw: (Curve & { length: number })[] = [];
-  const smooth: (Curve & { length: number })[] = [];
+/** The curves in the order of drawing: what was abandoned, then raw values, then means on top. */
+function curvesOf({ lines, smoothing, x }: View): Curve[] {
+  const branches: Curve[] = [];
+  const raw: Curve[] = [];
+  const smooth: Curve[] = [];
   for (const { line, series } of lines) {
-    const curve = {
+    const curve: Curve = {
       uid: `m${line.id}`,
       line,
       series,
@@ -97,16 +108,19 @@ function curvesOf({ lines, smoothing, x }: View): (Curve & { length: number })[]
       y: series.y.subarray(0, series.length),
       // A mean of a few points would only hide them.
       faint: smoothing > 0 && series.length > DOTS_UP_TO,
-      dots: series.length <= DOTS_UP_TO,
-      length: series.length
+      branch: false,
+      dots: series.length <= DOTS_UP_TO
     };
     raw.push(curve);
     if (curve.faint) {
       const y = smoothed(curve.x, curve.y, smoothing, x[1] - x[0]);
       smooth.push({ ...curve, uid: `s${line.id}`, y, faint: false, dots: false });
     }
+    series.branches.forEach((branch, i) => {
+      branches.push({ ...curve, ...branch, uid: `b${line.id}-${i}`, faint: false, branch: true, dots: false });
+    });
   }
-  return [...raw, ...smooth];
+  return [...branches, ...raw, ...smooth];
 }
 
 function rangeOfValues(curves: Curve[], { x, logY }: View, held: Range | null): Range {
@@ -127,19 +141,24 @@ function rangeOfValues(curves: Curve[], { x, logY }: View, held: Range | null): 
   return logY ? logRange(held, [low, high]) : valueRange(held, [low, high]);
 }
 
-/** The curves as plotly.js takes them. */
-export function tracesOf({ curves, view: { theme } }: Figure): Trace[] {
+/** The curves as plotly.js takes them, with their points or (`bare`) with a stroke that is written over at once. */
+export function tracesOf({ curves, view: { theme } }: Figure, bare = false): Trace[] {
   return curves.map(curve => {
-    const color = colourOf(theme, curve.line.slot);
+    const color = curve.branch ? theme.branch : colourOf(theme, curve.line.slot);
+    const quiet = curve.faint || curve.branch;
     return {
       uid: curve.uid,
       type: 'scatter',
-      mode: curve.dots ? 'lines+markers' : 'lines',
-      x: curve.x,
-      y: curve.y,
+      mode: curve.dots && !bare ? 'lines+markers' : 'lines',
+      x: bare ? BARE : curve.x,
+      y: bare ? BARE : curve.y,
       // The dash belongs to the line that is read; behind a smoothed one it would only be noise.
-      line: { color, dash: curve.faint ? 'solid' : dashOf(curve.line.slot), width: curve.faint ? 1 : LINE_WIDTH },
-      marker: { color, size: curve.faint ? 3 : 5 },
+      line: {
+        color,
+        dash: quiet ? 'solid' : dashOf(curve.line.slot),
+        width: quiet ? 1 : theme.contrast ? BOLD_WIDTH : LINE_WIDTH
+      },
+      marker: { color, size: quiet ? 3 : 5 },
       opacity: curve.faint ? FAINT : 1,
       cliponaxis: true,
       hoverinfo: 'skip'
@@ -147,8 +166,41 @@ export function tracesOf({ curves, view: { theme } }: Figure): Trace[] {
   });
 }
 
-/** The frame as plotly.js takes it. `paper` is the background, transparent on the page. */
-export function layoutOf(figure: Figure, revision: number, paper: string): Layout {
+/**
+ * What plotly.js is given on the page: a plain stage for the curves, from 0 to 1 both ways.
+ *
+ * Ranges, ticks and points change several times a second, and each time plotly.js would take longer than a frame;
+ * so it sets the stage once, with its lines and its zoom, and the rest is written by us.
+ */
+export function stageOf({ view }: Figure, revision: number): Layout {
+  const axis: AxisLayout = {
+    type: 'linear',
+    range: [0, 1],
+    tickmode: 'array',
+    tickvals: [],
+    ticktext: [],
+    visible: false,
+    fixedrange: false
+  };
+  return {
+    width: view.width,
+    height: view.height,
+    margin: { l: 0, r: 0, t: 0, b: 0, pad: 0, autoexpand: false },
+    autosize: false,
+    datarevision: revision,
+    showlegend: false,
+    hovermode: false,
+    dragmode: 'zoom',
+    paper_bgcolor: TRANSPARENT,
+    plot_bgcolor: TRANSPARENT,
+    font: { color: view.theme.quiet, family: view.theme.font, size: FONT_SIZE },
+    xaxis: axis,
+    yaxis: { ...axis, fixedrange: true }
+  };
+}
+
+/** The whole frame as plotly.js takes it, for a picture. `paper` is the background. */
+export function layoutOf(figure: Figure, paper: string): Layout {
   const { view, margin } = figure;
   const { theme } = view;
   const axis = { zeroline: false, gridcolor: theme.grid, linecolor: theme.grid, fixedrange: false, automargin: false };
@@ -157,10 +209,9 @@ export function layoutOf(figure: Figure, revision: number, paper: string): Layou
     height: view.height,
     margin: { ...margin, pad: 0, autoexpand: false },
     autosize: false,
-    datarevision: revision,
+    datarevision: 0,
     showlegend: false,
     hovermode: false,
-    dragmode: 'zoom',
     paper_bgcolor: paper,
     plot_bgcolor: paper,
     font: { color: theme.quiet, family: theme.font, size: FONT_SIZE },

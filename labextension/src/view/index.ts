@@ -5,4 +5,4 @@
 export { mountDashboard } from './dashboard';
 export type { Dashboard, DashboardOptions } from './dashboard';
 export type { PacketHeader } from './packet';
-export type { Axis, CommandName, PacketQuery, RunSource, RunStatus } from './source';
+export type { Axis, CommandName, Machine, PacketQuery, RunSource, RunStatus } from './source';

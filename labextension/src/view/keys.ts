@@ -13,6 +13,10 @@ export interface KeyActs {
   reset(): void;
   /** An arrow key was pressed in a chart. */
   arrow(chart: Element, way: 1 | -1): void;
+  /** Enter was pressed in a chart. */
+  hold(chart: Element): void;
+  /** Escape: let go of what is held; whether there was something. */
+  letGo(): boolean;
 }
 
 const TEXT_FIELD = 'input:not([type="range"]), textarea';
@@ -34,6 +38,9 @@ export class Keys {
       ['+ −', trans('more or less smoothing')],
       ['R', trans('show the whole run')],
       ['← →', trans('move the cursor in a chart')],
+      [trans('Enter'), trans('hold the box at the cursor; Esc lets it go')],
+      ['O', trans('in a legend: show this line alone')],
+      [trans('Shift + click'), trans('copy the Python instead of Markdown')],
       ['?', trans('these keys')]
     ];
     this.help = make(
@@ -46,14 +53,25 @@ export class Keys {
     root.addEventListener('pointerdown', this.closed);
   }
 
+  /** Open the list, with the focus in it, or close it and give the focus back. */
   toggleHelp(): void {
-    this.help.hidden = !this.help.hidden;
+    const opens = this.help.hidden;
+    const before = opens ? document.activeElement : null;
+    this.help.hidden = !opens;
+    if (opens) {
+      this.before = before instanceof HTMLElement ? before : null;
+      this.help.focus({ preventScroll: true });
+    } else if (this.help.contains(document.activeElement) || document.activeElement === document.body) {
+      (this.before ?? this.root).focus({ preventScroll: true });
+    }
   }
 
   dispose(): void {
     window.removeEventListener('keydown', this.pressed, true);
     this.root.removeEventListener('pointerdown', this.closed);
   }
+
+  private before: HTMLElement | null = null;
 
   private readonly closed = (event: Event): void => {
     if (!(event.target as Element).closest('.lit-mod-help, .lit-keys')) {
@@ -67,7 +85,9 @@ export class Keys {
       return;
     }
     if (event.key === 'Escape' && !this.help.hidden) {
-      this.help.hidden = true;
+      this.toggleHelp();
+      this.take(event);
+    } else if (event.key === 'Escape' && this.acts.letGo()) {
       this.take(event);
     } else if (!target.closest(TEXT_FIELD)) {
       this.pressedOn(target, event);
@@ -85,6 +105,9 @@ export class Keys {
       this.take(event);
     } else if (chart && (event.key === 'ArrowLeft' || event.key === 'ArrowRight')) {
       this.acts.arrow(chart, event.key === 'ArrowLeft' ? -1 : 1);
+      this.take(event);
+    } else if (chart === target && event.key === 'Enter') {
+      this.acts.hold(chart);
       this.take(event);
     }
   }

@@ -7,6 +7,7 @@ import { make, setAttribute, setText } from './elements';
 import type { Line } from './families';
 import type { View } from './figure';
 import { lineSample } from './overlay';
+import type { MetricValue } from './source';
 import { colourOf, dashOf } from './theme';
 import type { Translate } from './words';
 
@@ -19,21 +20,28 @@ interface Entry {
 export class Legend {
   readonly element: HTMLElement;
 
+  /**
+   * @param hidden - names of hidden lines, shared by all charts and kept up to date.
+   * @param chosen - called when a person has hidden or shown lines.
+   */
   constructor(
     private readonly trans: Translate,
+    private readonly hidden: Set<string>,
     private readonly chosen: () => void
   ) {
     this.element = make('div.lit-legend', { role: 'group', 'aria-label': trans('Lines of this chart') });
   }
 
-  isHidden(id: number): boolean {
-    return this.hidden.has(id);
+  isHidden(name: string): boolean {
+    return this.hidden.has(name);
   }
 
   /** Show the last values of `lines` as `view` knows them; hidden lines keep theirs. */
   show(lines: Line[], view: View): void {
     this.lines = lines;
-    const last = new Map(view.lines.map(({ line, series }) => [line.id, series.last]));
+    for (const { line, series } of view.lines) {
+      this.last.set(line.id, series.last);
+    }
     for (const line of lines) {
       const entry = this.entries.get(line.id) ?? this.add(line);
       const look = `${colourOf(view.theme, line.slot)} ${dashOf(line.slot)}`;
@@ -42,16 +50,26 @@ export class Legend {
         entry.button.querySelector('.lit-swatch')?.remove();
         entry.button.prepend(lineSample(colourOf(view.theme, line.slot), dashOf(line.slot)));
       }
-      if (last.has(line.id)) {
-        setText(entry.value, metric(last.get(line.id) ?? undefined));
-      }
-      setAttribute(entry.button, 'aria-pressed', String(!this.hidden.has(line.id)));
+      setAttribute(entry.button, 'aria-pressed', String(!this.hidden.has(line.name)));
+    }
+    if (!this.reading) {
+      this.read(null);
     }
   }
 
-  private readonly hidden = new Set<number>();
+  /** Show each line's value at the cursor; null shows the last ones again. */
+  read(values: Map<number, string> | null): void {
+    this.reading = values !== null;
+    this.element.classList.toggle('lit-mod-reading', this.reading);
+    for (const [id, { value }] of this.entries) {
+      setText(value, values ? (values.get(id) ?? '–') : metric(this.last.get(id) ?? undefined));
+    }
+  }
+
   private readonly entries = new Map<number, Entry>();
+  private readonly last = new Map<number, MetricValue | null>();
   private lines: Line[] = [];
+  private reading = false;
 
   private add(line: Line): Entry {
     const value = make('span.lit-legend-value');
@@ -59,8 +77,9 @@ export class Legend {
       'button.lit-legend-item',
       {
         type: 'button',
-        title: `${line.name}\n${this.trans('Click hides the line, Shift+click shows it alone')}`,
-        click: (event: MouseEvent) => this.choose(line.id, event.shiftKey)
+        title: `${line.name}\n${this.trans('Click hides the line; Shift+click, or O, shows it alone')}`,
+        click: (event: MouseEvent) => this.choose(line, event.shiftKey),
+        keydown: (event: KeyboardEvent) => this.pressed(line, event)
       },
       make('span.lit-legend-name', {}, line.label),
       value
@@ -71,19 +90,32 @@ export class Legend {
     return entry;
   }
 
-  private choose(id: number, alone: boolean): void {
-    if (alone) {
-      const others = this.lines.filter(line => line.id !== id);
-      const isAlone = !this.hidden.has(id) && others.every(line => this.hidden.has(line.id));
-      this.hidden.clear();
-      if (!isAlone) {
-        others.forEach(line => this.hidden.add(line.id));
-      }
-    } else if (!this.hidden.delete(id)) {
-      this.hidden.add(id);
+  private pressed(line: Line, event: KeyboardEvent): void {
+    const alone = event.key.toLowerCase() === 'o' || (event.shiftKey && event.key === 'Enter');
+    if (alone && !event.ctrlKey && !event.altKey && !event.metaKey) {
+      event.preventDefault();
+      event.stopPropagation();
+      this.choose(line, true);
     }
-    for (const [each, { button }] of this.entries) {
-      setAttribute(button, 'aria-pressed', String(!this.hidden.has(each)));
+  }
+
+  private choose(line: Line, alone: boolean): void {
+    const { hidden } = this;
+    if (alone) {
+      const others = this.lines.filter(({ id }) => id !== line.id);
+      const isAlone = !hidden.has(line.name) && others.every(({ name }) => hidden.has(name));
+      this.lines.forEach(({ name }) => hidden.delete(name));
+      if (!isAlone) {
+        others.forEach(({ name }) => hidden.add(name));
+      }
+    } else if (!hidden.delete(line.name)) {
+      hidden.add(line.name);
+    }
+    for (const each of this.lines) {
+      const entry = this.entries.get(each.id);
+      if (entry) {
+        setAttribute(entry.button, 'aria-pressed', String(!hidden.has(each.name)));
+      }
     }
     this.chosen();
   }

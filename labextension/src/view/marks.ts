@@ -1,24 +1,34 @@
 /**
- * What happened, as places on the axis: checkpoints, acts of persons, non-finite values, the failure.
+ * What happened, as places on the axis: checkpoints, the best of them, acts of persons, changes of the learning rate
+ * and of the devices, warnings, non-finite values, the failure.
  * It must not know how a mark is drawn.
  */
 import { metric } from '../format';
+import { RATE } from './families';
 import type { RunEvent } from './packet';
 import type { Axis } from './source';
 import type { Series } from './store';
-import { actWords, checkpointWords, firstLine, say, Translate } from './words';
+import { actWords, checkpointWords, firstLine, rateText, say, Translate } from './words';
 
-export type MarkKind = 'checkpoint' | 'act' | 'nonfinite' | 'failure';
+export type MarkKind = 'checkpoint' | 'best' | 'act' | 'rate' | 'rescale' | 'warning' | 'nonfinite' | 'failure';
 
 export interface Mark {
   kind: MarkKind;
   at: number;
   /** What and who, one line. */
   words: string;
+  /** It belongs to a stretch that was abandoned. */
+  abandoned?: boolean;
 }
 
 /** Where an event lies on the axis; null if that can't be told. */
 export type Place = (event: RunEvent) => number | null;
+
+/** Warnings that another mark, or the person's own act, tells already. */
+const TOLD = new Set(['non-finite', 'command-refused']);
+/** A schedule that changes the rate more often than this, or by little, is a curve and no list of changes. */
+const MOST_RATES = 20;
+const RATE_JUMP = 1.2;
 
 /** How to place events along `axis`. */
 export function placing(axis: Axis, events: RunEvent[]): Place {
@@ -28,7 +38,11 @@ export function placing(axis: Axis, events: RunEvent[]): Place {
   if (axis === 'epoch') {
     return epochPlacing(events);
   }
-  return axis === 'step' ? event => event.step ?? null : () => null;
+  if (axis === 'step') {
+    return event => event.step ?? null;
+  }
+  // Only the server knows: it says so in the events that it sends for this axis.
+  return event => (typeof event.at === 'number' ? event.at : null);
 }
 
 /** Epochs as fractions between the ends of the epochs before and after; a running one is as long as the last. */
@@ -61,23 +75,38 @@ function epochPlacing(events: RunEvent[]): Place {
 export function eventMarks(events: RunEvent[], axis: Axis, trans: Translate): Mark[] {
   const place = placing(axis, events);
   const marks: Mark[] = [];
-  for (const event of events) {
+  // From the end: a fit that began later at an earlier step has abandoned what lies behind that step.
+  let first = Infinity;
+  let best = false;
+  for (const event of [...events].reverse()) {
     const at = place(event);
     const [kind, words] = markOf(event, trans);
+    const abandoned = (event.step ?? 0) > first;
     if (kind && at !== null) {
-      marks.push({ kind, at, words });
+      const isBest: boolean = kind === 'best' && !best && !abandoned;
+      best ||= isBest;
+      marks.push({ kind: kind === 'best' && !isBest ? 'checkpoint' : kind, at, words, abandoned });
+    }
+    if (event.event === 'RunStarted' && event.stage === 'train') {
+      first = Math.min(first, event.step ?? 0);
     }
   }
-  return marks;
+  return marks.reverse();
 }
 
 function markOf(event: RunEvent, trans: Translate): [MarkKind | null, string] {
   const text = (key: string): string => (typeof event[key] === 'string' ? event[key] : '');
   switch (event.event) {
     case 'CheckpointSaved':
-      return ['checkpoint', checkpointWords(event, trans)];
-    case 'CommandApplied':
-      return ['act', actWords(text('name'), text('who'), text('detail'), trans)];
+      return [event.best === true ? 'best' : 'checkpoint', checkpointWords(event, trans)];
+    case 'CommandApplied': {
+      const kind = text('name') === 'scale_out' ? 'rescale' : 'act';
+      return [kind, actWords(text('name'), text('who'), text('detail'), trans)];
+    }
+    case 'Rescaled':
+      return ['rescale', text('detail') || trans('the devices have changed')];
+    case 'WarningRaised':
+      return TOLD.has(text('kind')) ? [null, ''] : ['warning', firstLine(text('message'))];
     case 'RunEnded':
       return text('state') === 'failed' ? ['failure', say(trans, 'failed: %1', firstLine(text('error')))] : [null, ''];
     default:
@@ -94,4 +123,40 @@ export function nonfiniteMarks(series: Iterable<Series>, trans: Translate): Mark
     }
   }
   return marks;
+}
+
+/** Where a schedule has changed the learning rate in steps, from the rates that were logged. */
+export function rateMarks(series: Iterable<Series>, trans: Translate): Mark[] {
+  for (const { name, x, y, length } of series) {
+    if (RATE.test(name)) {
+      const jumps = jumpsOf(y.subarray(0, length));
+      return jumps.map(i => ({
+        kind: 'rate',
+        at: x[i],
+        words: say(trans, '%1 %2 → %3', name, rateText(plain(y[i - 1])), rateText(plain(y[i])))
+      }));
+    }
+  }
+  return [];
+}
+
+/** Indices at which a rate that else stands still has jumped; none if it moves all the time. */
+function jumpsOf(y: Float32Array): number[] {
+  const jumps: number[] = [];
+  for (let i = 1; i < y.length; i++) {
+    if (y[i] === y[i - 1]) {
+      continue;
+    }
+    const ratio = y[i] / y[i - 1];
+    jumps.push(i);
+    if (jumps.length > MOST_RATES || !(ratio >= RATE_JUMP || ratio <= 1 / RATE_JUMP)) {
+      return [];
+    }
+  }
+  return jumps.length * 2 < y.length ? jumps : [];
+}
+
+/** The packet's f32 as the decimal number it stands for. */
+function plain(value: number): number {
+  return Number(value.toPrecision(6));
 }

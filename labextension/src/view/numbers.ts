@@ -3,6 +3,7 @@
  * It must not know charts.
  */
 import { metric } from '../format';
+import { Copied, Copy, copyButton, markdownTable, pythonOfNumber, pythonOfTable } from './copying';
 import { make, setAttribute, setText } from './elements';
 import { direction } from './families';
 import { bestOf } from './overlay';
@@ -17,7 +18,14 @@ const MOST = 6;
 export class Headline {
   readonly element: HTMLElement;
 
-  constructor(private readonly trans: Translate) {
+  /**
+   * @param run - the run's id, for the Python that a number copies as.
+   */
+  constructor(
+    private readonly trans: Translate,
+    private readonly copy: Copy,
+    private readonly run: () => string
+  ) {
     this.element = make('div.lit-headline', { role: 'group', 'aria-label': trans('Headline numbers') });
   }
 
@@ -44,7 +52,12 @@ export class Headline {
       name,
       arrow && make('span.lit-way', { title: words, 'aria-label': words }, ` ${arrow}`)
     );
-    this.element.append(make('div.lit-number', {}, label, make('span.lit-number-line', {}, card.value, card.best)));
+    const what: Copied = {
+      markdown: () => [`**${name}** ${card.value.textContent}`, card.best.textContent].filter(Boolean).join(', '),
+      python: () => pythonOfNumber(this.run(), name, direction(name))
+    };
+    const head = make('span.lit-number-head', {}, label, copyButton(this.copy, what, name, this.trans));
+    this.element.append(make('div.lit-number', {}, head, make('span.lit-number-line', {}, card.value, card.best)));
     this.cards.set(name, card);
     return card;
   }
@@ -76,25 +89,45 @@ export class Headline {
 export class MetricsTable {
   readonly element: HTMLDetailsElement;
 
+  /**
+   * @param run - the run's id, for the Python that the table copies as.
+   */
   constructor(
     private readonly trans: Translate,
-    open: boolean
+    open: boolean,
+    copy: Copy,
+    run: () => string
   ) {
-    const heads = [trans('metric'), trans('last'), trans('smallest'), trans('largest'), trans('points')];
-    const head = make('tr', {}, ...heads.map(word => make('th', { scope: 'col' }, word)));
+    this.heads = [
+      trans('metric'),
+      trans('last'),
+      trans('best'),
+      trans('at'),
+      trans('smallest'),
+      trans('largest'),
+      trans('points')
+    ];
+    const head = make('tr', {}, ...this.heads.map(word => make('th', { scope: 'col' }, word)));
     const table = make('table.lit-table', {}, make('thead', {}, head), this.body);
+    const what: Copied = {
+      markdown: () => `${markdownTable(this.texts())}\n`,
+      python: () => pythonOfTable(run())
+    };
     this.summary = make('summary', {}, trans('Metrics'));
     this.element = make(
       'details.lit-fold',
       { open, toggle: () => this.fill() },
       this.summary,
-      make('div.lit-scroll', {}, table)
+      copyButton(copy, what, trans('Metrics'), trans),
+      // What can be scrolled can have the focus, else no key would reach its end.
+      make('div.lit-scroll', { tabindex: 0, role: 'group', 'aria-label': trans('Metrics') }, table)
     );
   }
 
   /** Show all metrics; those without a series (given at the run's end) have a last value only. */
-  show(status: RunStatus, series: Iterable<Series>): void {
+  show(status: RunStatus, series: Iterable<Series>, axis: Axis): void {
     this.status = status;
+    this.axis = axis;
     this.series = [...series];
     const count = new Set([...Object.keys(status.metrics), ...this.series.map(({ name }) => name)]).size;
     setText(this.summary, say(this.trans, 'Metrics (%1)', count));
@@ -102,28 +135,47 @@ export class MetricsTable {
     this.fill();
   }
 
+  private readonly heads: string[];
   private readonly summary: HTMLElement;
   private readonly body = make('tbody');
   private readonly rows = new Map<string, HTMLElement[]>();
   private status: RunStatus | null = null;
+  private axis: Axis = 'step';
   private series: Series[] = [];
 
   private fill(): void {
-    if (!this.element.open || !this.status) {
+    if (!this.element.open) {
       return; // nobody looks
     }
-    const known = new Map(this.series.map(each => [each.name, each]));
-    for (const name of new Set([...known.keys(), ...Object.keys(this.status.metrics)])) {
+    for (const [name, ...texts] of this.texts().slice(1)) {
       const cells = this.rows.get(name) ?? this.add(name);
-      const each = known.get(name);
-      const last = this.status.metrics[name] ?? each?.last ?? undefined;
-      const texts = [metric(last), spot(each?.min), spot(each?.max), each ? each.total.toLocaleString('en') : ''];
       texts.forEach((text, i) => setText(cells[i], text));
     }
   }
 
+  /** What the table says, its head first. */
+  private texts(): string[][] {
+    const metrics = this.status?.metrics ?? {};
+    const known = new Map(this.series.map(each => [each.name, each]));
+    const names = [...new Set([...known.keys(), ...Object.keys(metrics)])];
+    const rows = names.map(name => {
+      const each = known.get(name);
+      const best = each ? bestOf(each) : null;
+      return [
+        name,
+        metric(metrics[name] ?? each?.last ?? undefined),
+        best ? metric(best[1]) : '',
+        best ? placeText(this.axis, best[0]) : '',
+        spot(each?.min),
+        spot(each?.max),
+        each ? each.total.toLocaleString('en') : ''
+      ];
+    });
+    return [this.heads, ...rows];
+  }
+
   private add(name: string): HTMLElement[] {
-    const cells = [0, 1, 2, 3].map(() => make('td'));
+    const cells = this.heads.slice(1).map(() => make('td'));
     this.body.append(make('tr', {}, make('th', { scope: 'row' }, name), ...cells));
     this.rows.set(name, cells);
     return cells;

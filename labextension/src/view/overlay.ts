@@ -3,11 +3,12 @@
  * It must not know plotly.js or where the data come from.
  */
 import { metric } from '../format';
+import { Checkpoint, nearestCheckpoint } from './checkpoints';
 import { draw, make } from './elements';
 import { direction } from './families';
 import type { Curve, Figure } from './figure';
 import type { Mark } from './marks';
-import { nearest, Places, placesOf } from './places';
+import { dotsOf, nearest, Places, placesOf } from './places';
 import { placeText } from './scale';
 import type { Series } from './store';
 import { colourOf, dashOf } from './theme';
@@ -18,19 +19,40 @@ const CROWDED = 5;
 const NEAR = 7;
 const MOST_TOLD = 4;
 
-export const SYMBOLS: Record<Mark['kind'], string> = { checkpoint: '▲', act: '◆', nonfinite: '✕', failure: '✕' };
+const SYMBOLS: Record<Mark['kind'], string> = {
+  checkpoint: '▲',
+  best: '★',
+  act: '◆',
+  rate: '▼',
+  rescale: '■',
+  warning: '!',
+  nonfinite: '✕',
+  failure: '✕'
+};
+/** Marks that a line leads to through the whole chart. */
+const LINED = new Set<Mark['kind']>(['act', 'rate', 'rescale', 'failure']);
+
+/** How much is told at the cursor: everything in a box, the values, or nothing. */
+export type Told = 'all' | 'values';
 
 export class Overlay {
   readonly svg = draw('svg', { class: 'lit-overlay', 'aria-hidden': 'true' });
   readonly tip = make('div.lit-tip', { hidden: true, role: 'status', 'aria-live': 'off' });
 
-  constructor(private readonly trans: Translate) {
-    this.svg.append(this.fixed, this.cursor);
+  /**
+   * @param resume - called when a person wants to go on from a checkpoint.
+   */
+  constructor(
+    private readonly trans: Translate,
+    private readonly resume: (checkpoint: Checkpoint) => void
+  ) {
+    this.svg.append(this.dots, this.fixed, this.cursor);
   }
 
   /** Show `figure`'s marks; `marks` in any order. */
-  show(figure: Figure, marks: Mark[]): void {
+  show(figure: Figure, marks: Mark[], checkpoints: Checkpoint[]): void {
     this.figure = figure;
+    this.checkpoints = checkpoints;
     this.places = placesOf(figure);
     this.marks = marks.filter(({ at }) => at >= figure.x[0] && at <= figure.x[1]);
     const { width, height } = figure.view;
@@ -38,9 +60,10 @@ export class Overlay {
     const place = `translate(${this.places.left},${this.places.top})`;
     this.fixed.setAttribute('transform', place);
     this.cursor.setAttribute('transform', place);
+    this.dots.replaceChildren(...this.drawPoints(figure, this.places));
     this.fixed.replaceChildren(...this.drawMarks(), ...this.drawBest());
     if (this.at !== null) {
-      this.point(this.at, !this.tip.hidden);
+      this.point(this.at, this.told);
     }
   }
 
@@ -54,59 +77,96 @@ export class Overlay {
     return inside >= -2 && inside <= places.width + 2 ? places.xAt(inside) : null;
   }
 
-  /** Put the cursor at a place on the axis, null for nowhere; `tell` opens the box with the values. */
-  point(at: number | null, tell: boolean): void {
-    this.at = at;
+  /** Whether the box stands still, with what can be done from it. */
+  get pinned(): boolean {
+    return this.pin !== null;
+  }
+
+  /** Keep the box where it is until it is let go of. */
+  setPinned(pinned: boolean): void {
+    this.pin = pinned ? this.at : null;
+    this.tip.classList.toggle('lit-mod-pinned', this.pinned);
+    if (this.at !== null) {
+      this.point(this.at, 'all');
+    }
+  }
+
+  /** Put the cursor at a place on the axis, null for nowhere. */
+  point(at: number | null, told: Told): void {
+    this.at = this.pin ?? at;
+    this.told = this.pinned ? 'all' : told;
     const { figure, places } = this;
-    if (at === null || !figure || !places || at < figure.x[0] || at > figure.x[1]) {
+    if (this.at === null || !figure || !places || this.at < figure.x[0] || this.at > figure.x[1]) {
       this.cursor.replaceChildren();
       this.tip.hidden = true;
       return;
     }
-    const x = places.px(at);
+    const x = places.px(this.at);
     const line = draw('line', { class: 'lit-cursor', x1: x, x2: x, y1: 0, y2: places.height });
-    this.cursor.replaceChildren(line, ...(tell ? this.drawDots(at, figure, places) : []));
-    this.tip.hidden = !tell;
-    if (tell) {
-      this.fillTip(at, x, figure, places);
+    this.cursor.replaceChildren(line, ...this.drawDots(this.at, figure, places));
+    this.tip.hidden = this.told !== 'all';
+    if (this.told === 'all') {
+      this.fillTip(this.at, x, figure, places);
     }
   }
 
+  /** The value of each line at the cursor, null without a cursor. */
+  get values(): Map<number, string> | null {
+    if (this.at === null || !this.figure) {
+      return null;
+    }
+    return new Map(readings(this.figure, this.at).map(({ curve, i }) => [curve.line.id, valueText(curve.y[i])]));
+  }
+
+  private readonly dots = draw('g');
   private readonly fixed = draw('g');
   private readonly cursor = draw('g');
   private figure: Figure | null = null;
   private places: Places | null = null;
   private marks: Mark[] = [];
+  private checkpoints: Checkpoint[] = [];
   private at: number | null = null;
+  private pin: number | null = null;
+  private told: Told = 'values';
 
   private drawMarks(): Element[] {
     const places = this.places as Places;
     const figure = this.figure as Figure;
     const found: Element[] = [];
     const last: Partial<Record<Mark['kind'], number>> = {};
-    for (const { kind, at } of [...this.marks].sort((a, b) => a.at - b.at)) {
+    for (const { kind, at, abandoned } of [...this.marks].sort((a, b) => a.at - b.at)) {
       const x = places.px(at);
       if (x - (last[kind] ?? -Infinity) < CROWDED) {
         continue;
       }
       last[kind] = x;
-      const y = kind === 'act' ? this.heightOnCurve(at, figure, places) : places.height;
-      if (kind === 'act' || kind === 'failure') {
-        found.push(draw('line', { class: `lit-mark-line lit-mod-${kind}`, x1: x, x2: x, y1: 0, y2: places.height }));
+      const y = kind === 'act' ? this.heightOnCurve(at, figure, places) : HANGING.has(kind) ? 0 : places.height;
+      const look = `lit-mod-${kind}${abandoned ? ' lit-mod-abandoned' : ''}`;
+      if (LINED.has(kind)) {
+        found.push(draw('line', { class: `lit-mark-line ${look}`, x1: x, x2: x, y1: 0, y2: places.height }));
       }
-      found.push(
-        draw('path', { class: `lit-mark lit-mod-${kind}`, d: SHAPES[kind], transform: `translate(${x},${y})` })
-      );
+      found.push(draw('path', { class: `lit-mark ${look}`, d: SHAPES[kind], transform: `translate(${x},${y})` }));
     }
     return found;
   }
 
   /** An act lies on the first curve, where its effect is seen; without one on the axis. */
   private heightOnCurve(at: number, figure: Figure, places: Places): number {
-    const curve = figure.curves.find(each => !each.faint && each.x.length > 0);
+    const curve = figure.curves.find(each => !each.faint && !each.branch && each.x.length > 0);
     const i = curve ? nearest(curve.x, at) : -1;
     const y = curve && i >= 0 ? places.py(curve.y[i]) : NaN;
     return Number.isFinite(y) ? Math.max(0, Math.min(places.height, y)) : places.height;
+  }
+
+  /** Points of short curves, and those that no line leads to. */
+  private drawPoints(figure: Figure, places: Places): Element[] {
+    const { theme } = figure.view;
+    return figure.curves.flatMap(curve => {
+      const d = curve.branch ? '' : dotsOf(curve.x, curve.y, places, curve.dots);
+      const stroke = colourOf(theme, curve.line.slot);
+      const size = curve.faint || !curve.dots ? 3 : 5;
+      return d ? [draw('path', { class: 'lit-dots', 'data-curve': curve.uid, d, stroke, 'stroke-width': size })] : [];
+    });
   }
 
   private drawBest(): Element[] {
@@ -148,11 +208,32 @@ export class Overlay {
       near.length > MOST_TOLD
         ? [make('div.lit-tip-mark', {}, say(this.trans, 'and %1 more', near.length - MOST_TOLD))]
         : [];
-    this.tip.replaceChildren(make('div.lit-tip-head', {}, this.placeWords(at, figure)), ...rows, ...told, ...more);
+    const head = make('div.lit-tip-head', {}, this.placeWords(at, figure));
+    this.tip.replaceChildren(head, ...rows, ...told, ...more, ...this.tellCheckpoint(at));
     // On the side that has room, so that the box never covers the cursor.
     const left = x > places.width / 2;
     this.tip.style.left = left ? '' : `${places.left + x + 12}px`;
     this.tip.style.right = left ? `${figure.view.width - places.left - x + 12}px` : '';
+  }
+
+  /** The checkpoint to go back to from here. */
+  private tellCheckpoint(at: number): Element[] {
+    const near = nearestCheckpoint(this.checkpoints, at);
+    if (!near) {
+      return [];
+    }
+    const words = say(this.trans, 'nearest checkpoint: %1 (step %2)', near.name, near.step.toLocaleString('en'));
+    const symbol = make('span.lit-symbol.lit-mod-checkpoint', { 'aria-hidden': 'true' }, SYMBOLS.checkpoint);
+    const line = make('div.lit-tip-mark', {}, symbol, words);
+    if (!this.pinned) {
+      return [line, make('div.lit-tip-mark.lit-mod-hint', {}, this.trans('click to resume from it'))];
+    }
+    const button = make(
+      'button.lit-button',
+      { type: 'button', 'data-act': 'resume-here', click: () => this.resume(near) },
+      this.trans('Resume here')
+    );
+    return [line, make('div.lit-tip-acts', {}, button)];
   }
 
   private placeWords(at: number, { view }: Figure): string {
@@ -166,10 +247,16 @@ export class Overlay {
 
 const SHAPES: Record<Mark['kind'], string> = {
   checkpoint: 'M0,-6.5L4,0L-4,0Z',
+  best: 'M0,-10.5L1.6,-7L5.5,-6.6L2.6,-4L3.4,-0.2L0,-2.2L-3.4,-0.2L-2.6,-4L-5.5,-6.6L-1.6,-7Z',
   act: 'M0,-5.5L5.5,0L0,5.5L-5.5,0Z',
+  rate: 'M0,8L5,0L-5,0Z',
+  rescale: 'M-4,0H4V8H-4Z',
+  warning: 'M0,-9V-3.4M0,-1.4V0',
   nonfinite: 'M-3.5,-7L3.5,0M3.5,-7L-3.5,0',
   failure: 'M-4.5,-9L4.5,0M4.5,-9L-4.5,0'
 };
+/** Marks that hang from the top; the others stand on the axis, an act lies on the curve. */
+const HANGING = new Set<Mark['kind']>(['rate', 'rescale']);
 
 interface Best {
   curve: Curve;
@@ -178,7 +265,8 @@ interface Best {
 }
 
 /** The best point of each line for which that means something: validation and test, else what the person put first. */
-export function bests({ curves }: Figure): Best[] {
+export function bests({ curves: every }: Figure): Best[] {
+  const curves = every.filter(({ branch }) => !branch);
   const measured = curves.some(({ line }) => line.phase === 'val' || line.phase === 'test');
   const seen = new Set<Series>();
   return curves.flatMap(curve => {
@@ -203,7 +291,7 @@ export function bestOf(series: Series): [number, number] | null {
 /** Each line's point nearest to `at`; `raw` is the value before smoothing, null without smoothing. */
 function readings({ curves }: Figure, at: number): { curve: Curve; i: number; raw: number | null }[] {
   return curves.flatMap(curve => {
-    const i = curve.faint ? -1 : nearest(curve.x, at);
+    const i = curve.faint || curve.branch ? -1 : nearest(curve.x, at);
     if (i < 0) {
       return [];
     }

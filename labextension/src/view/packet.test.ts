@@ -125,9 +125,10 @@ describe('RunStore', () => {
     store.merge({ ...decodePacket(bytesOf('window')), header: { ...decodePacket(bytesOf('window')).header } });
     const last = store.series.get(0)?.last;
     store.series.get(0)!.last = 42;
-    store.mergeWindow(decodePacket(bytesOf('window')));
-    expect(store.window?.get(0)?.length).toBe(80);
+    const closer = store.closer(decodePacket(bytesOf('window')));
+    expect(closer[0].length).toBe(example('window').header.series[0].points);
     expect(last).not.toBe(42);
-    expect(store.window?.get(0)?.last).toBe(42);
+    expect(closer[0].last).toBe(42);
+    expect(store.series.get(0)).not.toBe(closer[0]);
   });
 });

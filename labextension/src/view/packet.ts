@@ -29,6 +29,17 @@ export interface SeriesHeader {
   min: Spot | null;
   max: Spot | null;
   nonfinite: Spot[];
+  /** How many stretches of the series were abandoned so far. */
+  branches?: number;
+}
+
+/** A stretch that was abandoned when the run went on from an earlier checkpoint. */
+export interface BranchHeader {
+  series: number;
+  /** Its number among the series' branches, from 0. */
+  number: number;
+  points: number;
+  total: number;
 }
 
 export interface PacketHeader {
@@ -38,13 +49,14 @@ export interface PacketHeader {
   axis: Axis;
   status: RunStatus;
   series: SeriesHeader[];
+  branches?: BranchHeader[];
   events: RunEvent[];
   events_next: number;
 }
 
 export interface Packet {
   header: PacketHeader;
-  /** One pair for each entry of `header.series`. */
+  /** One pair for each entry of `header.series`, then of `header.branches`. */
   points: { x: Float64Array; y: Float32Array }[];
 }
 
@@ -77,7 +89,7 @@ export function decodePacket(buffer: ArrayBuffer): Packet {
   const header = readHeader(new Uint8Array(buffer, PREFIX, length));
   const points: Packet['points'] = [];
   let at = PREFIX + length;
-  for (const { points: n } of header.series) {
+  for (const { points: n } of [...header.series, ...(header.branches ?? [])]) {
     const end = at + 8 * n + padded(4 * n);
     if (end > buffer.byteLength) {
       throw new PacketError('The packet is cut off in its points');

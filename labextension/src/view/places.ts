@@ -35,35 +35,58 @@ export function placesOf({ view, margin, x, y }: Figure): Places {
 }
 
 /**
- * A curve as the `d` of a path; values that are not finite are gaps.
+ * A curve as the `d` of a path in the chart's own coordinates; values that are not finite are gaps.
  *
  * Points left and right of the shown part are left out but for one on either side.
  */
 export function pathOf(x: Float64Array, y: Float32Array, places: Places): string {
-  const { px, py, width } = places;
+  const { px, py, width, left, top } = places;
   const parts: string[] = [];
   let pen = 'M';
+  let at = x.length ? px(x[0]) : 0;
+  let previous = NaN;
   for (let i = 0; i < x.length; i++) {
-    const at = px(x[i]);
-    const before = i + 1 < x.length && px(x[i + 1]) < 0 && at < 0;
-    const behind = i > 0 && px(x[i - 1]) > width && at > width;
-    if (before || behind) {
+    const next = i + 1 < x.length ? px(x[i + 1]) : NaN;
+    const out = (at < 0 && next < 0) || (at > width && previous > width);
+    const place = out ? NaN : py(y[i]);
+    if (Number.isFinite(place)) {
+      parts.push(`${pen}${column(left + at)},${tenth(top + clamp(place))}`);
+      pen = 'L';
+    } else {
       pen = 'M';
-      continue;
     }
-    const place = py(y[i]);
-    if (!Number.isFinite(place)) {
-      pen = 'M';
-      continue;
-    }
-    parts.push(pen, tenth(at), ',', tenth(clamp(place)));
-    pen = 'L';
+    previous = at;
+    at = next;
   }
-  return parts.join('') || 'M0,0';
+  return parts.join('') || EMPTY;
 }
 
-function tenth(pixel: number): string {
-  return String(Math.round(pixel * 10) / 10);
+/** The `d` of a curve without points. */
+export const EMPTY = 'M0,0';
+
+/** Points as the `d` of a path of round dots: all of them, or only those that no line leads to or from. */
+export function dotsOf(x: Float64Array, y: Float32Array, places: Places, all: boolean): string {
+  const { px, py, width, left, top } = places;
+  const parts: string[] = [];
+  const gap = (i: number): boolean => !Number.isFinite(py(y[i] ?? NaN));
+  for (let i = 0; i < x.length; i++) {
+    if (!gap(i) && (all || (gap(i - 1) && gap(i + 1)))) {
+      const at = px(x[i]);
+      if (at >= 0 && at <= width) {
+        parts.push(`M${column(left + at)},${tenth(top + clamp(py(y[i])))}h0`);
+      }
+    }
+  }
+  return parts.join('');
+}
+
+/** Down to a tenth of a pixel: rounding up could put a point into the next column of pixels. */
+function column(pixel: number): number {
+  return Math.floor(pixel * 10) / 10;
+}
+
+function tenth(pixel: number): number {
+  return Math.round(pixel * 10) / 10;
 }
 
 /** Very far places overflow what renderers calculate with. */

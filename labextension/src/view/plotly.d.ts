@@ -39,6 +39,7 @@ export type Config = Record<string, unknown>;
 
 /** The element once plotly.js has drawn into it. */
 export interface PlotElement extends HTMLElement {
+  data?: Trace[];
   on(event: string, listener: (data: Record<string, unknown>) => void): void;
 }
 

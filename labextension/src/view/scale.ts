@@ -142,8 +142,8 @@ function minus(text: string): string {
 
 /** Ticks along the run. */
 export function runTicks(axis: Axis, range: Range, count: number): Tick[] {
-  if (axis === 'time') {
-    return clockTicks(range, count);
+  if (axis === 'time' || axis === 'active') {
+    return clockTicks(range, count, axis === 'active');
   }
   const whole = axis === 'step' || axis === 'samples';
   const step = Math.max(roundStep((range[1] - range[0]) / Math.max(1, count)), whole ? 1 : 0);
@@ -156,15 +156,29 @@ export function runTicks(axis: Axis, range: Range, count: number): Tick[] {
 
 const CLOCK_STEPS = [1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 10800, 21600, 43200, 86400];
 
-/** Ticks at round local times. */
-function clockTicks([low, high]: Range, count: number): Tick[] {
+/** Ticks at round local times, or at round numbers of seconds, minutes and hours. */
+function clockTicks([low, high]: Range, count: number, duration: boolean): Tick[] {
   const least = (high - low) / Math.max(1, count);
   const step = CLOCK_STEPS.find(s => s >= least) ?? Math.ceil(least / 86400) * 86400;
+  if (duration) {
+    const fine = least < 0.8 ? roundStep(least) : step;
+    return multiples(low, high, fine).map(at => ({ at, text: durationText(at, fine) }));
+  }
   const offset = new Date(low * 1000).getTimezoneOffset() * 60;
   return multiples(low - offset, high - offset, step).map(local => {
     const at = local + offset;
     return { at, text: clockText(at, step) };
   });
+}
+
+/** `90` as `1:30`, `5400` as `1:30:00`; a step below a second shows its decimals. */
+function durationText(at: number, step: number): string {
+  if (at < 60 || step < 1) {
+    return `${Number(at.toFixed(2))} s`;
+  }
+  const two = (n: number): string => String(Math.floor(n)).padStart(2, '0');
+  const minutes = `${Math.floor(at / 60) % 60}:${two(at % 60)}`;
+  return at >= 3600 ? `${Math.floor(at / 3600)}:${minutes.padStart(5, '0')}` : minutes;
 }
 
 function clockText(at: number, step: number): string {
@@ -180,6 +194,9 @@ function clockText(at: number, step: number): string {
 export function placeText(axis: Axis, at: number): string {
   if (axis === 'time') {
     return clockText(at, 1);
+  }
+  if (axis === 'active') {
+    return durationText(at, 1);
   }
   return axis === 'step' || axis === 'samples' ? Math.round(at).toLocaleString('en') : at.toFixed(2);
 }

@@ -2,10 +2,10 @@
  * The head of the dashboard: state, place in the plan, speed, wait, progress, and what the machine does.
  * It must not know where the status comes from.
  */
-import { elapsed, percent, progress, roughly } from '../format';
+import { bytesOf, elapsed, percent, progress, roughly } from '../format';
 import { make, setAttribute, setText } from './elements';
 import type { Wait } from './eta';
-import type { RunStatus } from './source';
+import type { Machine, RunStatus } from './source';
 import { hasBegun, reasonWords, say, speedText, stateWords, Translate } from './words';
 
 export class StatusLine {
@@ -33,10 +33,6 @@ export class StatusLine {
     setAttribute(this.element, 'data-state', status.state);
     const state = asked || stateWords(status, trans);
     setText(this.word, state);
-    if (state !== this.announced) {
-      this.announced = state;
-      setText(this.live, state); // states only: a reader must not be told of each step
-    }
     setText(this.place, placeWords(status, trans));
     setText(this.step, hasBegun(status) ? stepWords(status, trans) : '');
     setText(
@@ -58,14 +54,7 @@ export class StatusLine {
   }
 
   private readonly word = make('span.lit-state-word');
-  private readonly live = make('span.lit-hidden', { role: 'status', 'aria-live': 'polite' });
-  private readonly state = make(
-    'span.lit-state',
-    {},
-    make('span.lit-dot', { 'aria-hidden': 'true' }),
-    this.word,
-    this.live
-  );
+  private readonly state = make('span.lit-state', {}, make('span.lit-dot', { 'aria-hidden': 'true' }), this.word);
   private readonly place = make('span.lit-place');
   private readonly step = make('span.lit-step');
   private readonly speed = make('span.lit-speed');
@@ -78,7 +67,6 @@ export class StatusLine {
     'aria-valuemax': 100
   });
   private readonly error = make('pre.lit-error', { role: 'alert', hidden: true });
-  private announced = '';
 
   private showProgress(status: RunStatus): void {
     const share = progress(status);
@@ -120,17 +108,20 @@ function leftWords(status: RunStatus, wait: Wait | null, trans: Translate): stri
   return over && status.started && took >= 1 ? say(trans, 'took %1', elapsed(took)) : '';
 }
 
-/** What the machine does: device, waiting for data, samples. */
+/** What the machine does: device, its memory and use, waiting for data, samples. */
 export class MachineLine {
   readonly element = make('div.lit-machine');
 
   constructor(private readonly trans: Translate) {
-    this.element.append(this.device, this.wait, this.samples);
+    this.element.append(this.device, this.use, this.wait, this.samples);
   }
 
-  show(status: RunStatus): void {
+  /** Show a status, and the last reading of the machine if there is one. */
+  show(status: RunStatus, machine: Machine | null): void {
     const { trans } = this;
+    const active = status.state === 'running' || status.state === 'paused';
     setText(this.device, status.device);
+    setText(this.use, machine && active ? loadWords(machine, trans) : '');
     const share = status.data_wait;
     setText(this.wait, status.active > 0 ? say(trans, 'data wait %1', percent(share)) : '');
     setAttribute(this.wait, 'title', trans('Share of the time that training has waited for the data loader'));
@@ -141,6 +132,23 @@ export class MachineLine {
   }
 
   private readonly device = make('span');
+  private readonly use = make('span', { 'data-part': 'device' });
   private readonly wait = make('span');
   private readonly samples = make('span');
+}
+
+/** Memory and use of each accelerator; without one those of the processor. */
+function loadWords({ devices, host }: Machine, trans: Translate): string {
+  const words = devices
+    .filter(({ kind }) => kind !== 'cpu')
+    .map(({ index, memory_used: used, memory_total: total, utilization }) => {
+      const memory = used !== null && total ? bytesOf(used, total) : '';
+      const busy = utilization === null ? '' : percent(utilization / 100);
+      return [say(trans, 'GPU %1', index), memory, busy].filter(Boolean).join(' ');
+    });
+  if (words.length) {
+    return words.join(' · ');
+  }
+  const memory = say(trans, 'memory %1', bytesOf(host.memory_used, host.memory_total));
+  return host.cpu_percent === null ? memory : `${say(trans, 'CPU %1', percent(host.cpu_percent / 100))} · ${memory}`;
 }

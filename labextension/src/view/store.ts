@@ -19,6 +19,14 @@ export interface Series {
   x: Float64Array;
   y: Float32Array;
   length: number;
+  /** What was abandoned when the run went back, oldest first. */
+  branches: Branch[];
+}
+
+/** An abandoned stretch; it begins at the last point of the curve that stayed. */
+export interface Branch {
+  x: Float64Array;
+  y: Float32Array;
 }
 
 /** What a packet changed. */
@@ -37,12 +45,10 @@ export class RunStore {
   run = '';
   name = '';
   axis: Axis = 'step';
-  /** The part of the run that is looked at closely, replaced whole by each answer. */
-  window: Map<number, Series> | null = null;
 
   /** What to ask for to get all that is new. */
   query(width: number): PacketQuery {
-    const have = [...this.series.values()].map(s => `${s.id}:${s.stride}:${buckets(s)}`).join(',');
+    const have = [...this.series.values()].map(holding).join(',');
     return { width, axis: this.axis, have, events: this.eventsKnown };
   }
 
@@ -50,10 +56,11 @@ export class RunStore {
   setAxis(axis: Axis): void {
     if (axis !== this.axis) {
       this.axis = axis;
-      this.window = null;
+      this.eventsKnown = 0; // some axes place the events too
       for (const series of this.series.values()) {
         series.length = 0;
         series.total = 0;
+        series.branches = [];
       }
     }
   }
@@ -79,37 +86,44 @@ export class RunStore {
         change.series.add(head.id);
       }
     });
+    header.branches?.forEach((branch, i) => {
+      const series = this.series.get(branch.series);
+      if (series) {
+        series.branches[branch.number] = points[header.series.length + i];
+        change.series.add(branch.series);
+      }
+    });
     return change;
   }
 
-  /** Take the answer to a question for a window; its events and status are left to `merge`. */
-  mergeWindow({ header, points }: Packet): void {
+  /** The series in the answer to a question for a window; last, best and branches are the run's, whatever part it is. */
+  closer({ header, points }: Packet): Series[] {
     if (header.axis !== this.axis) {
-      return;
+      return [];
     }
-    this.window = new Map(
-      header.series.map((head, i) => {
-        const series = emptySeries(head);
-        append(series, head, points[i].x, points[i].y);
-        // Last and best are the run's, whatever part of it is looked at.
-        const { last = series.last, min = series.min, max = series.max } = this.series.get(head.id) ?? {};
-        return [head.id, Object.assign(series, { last, min, max })];
-      })
-    );
+    return header.series.map((head, i) => {
+      const series = emptySeries(head);
+      append(series, head, points[i].x, points[i].y);
+      const { last, min, max, branches } = this.series.get(head.id) ?? series;
+      return Object.assign(series, { last, min, max, branches });
+    });
   }
 
   private eventsKnown = 0;
 
   private mergeEvents(events: RunEvent[], next: number): RunEvent[] {
-    if (next < this.eventsKnown) {
-      // The log was replaced: what came is all there is.
-      this.events.length = 0;
-    } else if (next === this.eventsKnown) {
+    if (next === this.eventsKnown) {
       return [];
+    }
+    const before = this.events.length;
+    const again = this.eventsKnown === 0 && before > 0 && next >= before;
+    if (next < this.eventsKnown || again) {
+      // The log was replaced, or was asked for anew: what came is all there is.
+      this.events.length = 0;
     }
     this.eventsKnown = next;
     this.events.push(...events);
-    return events;
+    return again ? events.slice(before) : events;
   }
 }
 
@@ -126,12 +140,15 @@ function emptySeries(head: SeriesHeader): Series {
     nonfinite: [],
     x: new Float64Array(0),
     y: new Float32Array(0),
-    length: 0
+    length: 0,
+    branches: []
   };
 }
 
-function buckets(series: Series): number {
-  return series.stride === 1 ? series.length : series.length / 2;
+/** What is held of a series, as a question says it. */
+function holding({ id, stride, length, branches }: Series): string {
+  const held = `${id}:${stride}:${stride === 1 ? length : length / 2}`;
+  return branches.length ? `${held}:${branches.length}` : held;
 }
 
 /** Drop the points from bucket `start` on and append; whether anything is different now. */

@@ -89,17 +89,17 @@ describe('events', () => {
       eventMarks(EVENTS, axis, same).map(({ kind, at }) => [kind, at]);
     expect(on('step')).toEqual([
       ['act', 40],
-      ['checkpoint', 100],
+      ['best', 100],
       ['failure', 150]
     ]);
     expect(on('epoch')).toEqual([
       ['act', 0.4],
-      ['checkpoint', 1],
+      ['best', 1],
       ['failure', 1.5]
     ]);
     expect(on('time')).toEqual([
       ['act', 104],
-      ['checkpoint', 111],
+      ['best', 111],
       ['failure', 115]
     ]);
   });

@@ -5,11 +5,15 @@
 
 export interface Theme {
   dark: boolean;
+  /** More contrast than usual was asked for. */
+  contrast: boolean;
   /** Text, quieter text, paper and grid, each as CSS writes them. */
   text: string;
   quiet: string;
   paper: string;
   grid: string;
+  /** Stretches that were abandoned. */
+  branch: string;
   font: string;
   /** Looks of lines; a slot beyond the last begins again with other dashes. */
   lines: string[];
@@ -21,7 +25,10 @@ export interface Theme {
  */
 const LINES = {
   light: ['#0067a8', '#c2500a', '#00805e', '#a8508a', '#8a6d00', '#3f84c4', '#5c5c5c'],
-  dark: ['#62b5f0', '#f0954f', '#3cc4a0', '#dc92c4', '#d6c24a', '#9cc7f5', '#b8b8b8']
+  dark: ['#62b5f0', '#f0954f', '#3cc4a0', '#dc92c4', '#d6c24a', '#9cc7f5', '#b8b8b8'],
+  /** At least 7:1 on black, and on white. */
+  contrastDark: ['#7cc7ff', '#ffb070', '#4be3b8', '#ff9fdc', '#ffe34d', '#c0dcff', '#ffffff'],
+  contrastLight: ['#00497a', '#8a3300', '#005a41', '#7a2a66', '#5c4800', '#1f5a92', '#333333']
 };
 
 const DASHES = ['solid', '6px,3px', '2px,3px', '9px,3px,2px,3px', '12px,4px', '4px,2px,1px,2px', '1px,2px'];
@@ -50,14 +57,18 @@ export function readTheme(node: Element): Theme {
     return '';
   };
   const dark = isDark(read('--jp-layout-color0'));
+  const contrast = isContrast();
+  const [usual, strong] = dark ? [LINES.dark, LINES.contrastDark] : [LINES.light, LINES.contrastLight];
   return {
     dark,
+    contrast,
     text: read('--jp-ui-font-color1', '--vscode-editor-foreground') || (dark ? '#e0e0e0' : '#262626'),
     quiet: read('--jp-ui-font-color2', '--vscode-descriptionForeground') || (dark ? '#a8a8a8' : '#616161'),
     paper: read('--jp-layout-color0', '--vscode-editor-background') || (dark ? '#111111' : '#ffffff'),
     grid: dark ? 'rgba(255, 255, 255, 0.12)' : 'rgba(0, 0, 0, 0.09)',
+    branch: contrast ? (dark ? '#c8c8c8' : '#4a4a4a') : dark ? '#7d7d7d' : '#a3a3a3',
     font: read('--jp-ui-font-family', '--vscode-font-family') || 'system-ui, sans-serif',
-    lines: dark ? LINES.dark : LINES.light
+    lines: contrast ? strong : usual
   };
 }
 
@@ -65,10 +76,12 @@ export function readTheme(node: Element): Theme {
 export function plainTheme(font: string): Theme {
   return {
     dark: false,
+    contrast: false,
     text: '#262626',
     quiet: '#616161',
     paper: '#ffffff',
     grid: '#e8e8e8',
+    branch: '#a3a3a3',
     font,
     lines: LINES.light
   };
@@ -87,6 +100,16 @@ function isDark(jupyterPaper: string): boolean {
   return !jupyterPaper && prefersDark().matches;
 }
 
+/** JupyterLab and VS Code say it by the name of the theme, others by what the system asks for. */
+function isContrast(): boolean {
+  const { jpThemeName = '', vscodeThemeKind = '' } = document.body.dataset;
+  return /high.?contrast/i.test(`${jpThemeName} ${vscodeThemeKind}`) || moreContrast().matches;
+}
+
+function moreContrast(): MediaQueryList {
+  return window.matchMedia('(prefers-contrast: more)');
+}
+
 function prefersDark(): MediaQueryList {
   return window.matchMedia('(prefers-color-scheme: dark)');
 }
@@ -98,10 +121,10 @@ export function watchTheme(changed: () => void): () => void {
     attributes: true,
     attributeFilter: ['data-jp-theme-light', 'data-jp-theme-name', 'data-vscode-theme-kind', 'class']
   });
-  const query = prefersDark();
-  query.addEventListener('change', changed);
+  const queries = [prefersDark(), moreContrast()];
+  queries.forEach(query => query.addEventListener('change', changed));
   return () => {
     observer.disconnect();
-    query.removeEventListener('change', changed);
+    queries.forEach(query => query.removeEventListener('change', changed));
   };
 }

@@ -73,6 +73,8 @@ export function pendingWords(name: CommandName, trans: Translate): string {
     resume: trans('Resuming…'),
     stop: trans('Stopping…'),
     save: trans('Saving…'),
+    abort: trans('Stopping now…'),
+    validate: trans('Validating…'),
     set_lr: trans('Changing…')
   };
   return words[name];
@@ -135,6 +137,9 @@ export function actWords(name: string, who: string, detail: string, trans: Trans
     resume: trans('%1 resumed'),
     stop: trans('%1 stopped the run'),
     save: trans('%1 saved a checkpoint'),
+    abort: trans('%1 stopped the run at once'),
+    validate: trans('%1 asked for a validation'),
+    scale_out: trans('%1 changed the devices: %2'),
     set_lr: trans('%1 set %2')
   };
   return say(s => s, sentences[name] ?? trans('%1 asked for %2'), person, detail || name);

@@ -28,7 +28,7 @@ from lit_studio.base.runs import (
     send_command,
     temporary_run_root,
 )
-from lit_studio.base.runs.log import EVENT, POINTS, SERIES, decode_points
+from lit_studio.base.runs.log import EVENT, POINTS, SERIES, START, decode_points
 from lit_studio.base.settings import data_home
 
 
@@ -269,9 +269,9 @@ class TestRecorder:
             recorder.observe(events.MetricsLogged(time.time(), 1, (points, events.Points("empty", [], []))))
             recorder.close()
         blocks = read_blocks(run.metrics_log)[0]
-        assert [block.kind for block in blocks] == [SERIES, POINTS, POINTS]
-        assert json.loads(bytes(blocks[0].payload)) == {"id": 0, "name": "loss", "prog_bar": True}
-        assert [decode_points(block.payload).chunks[0].first for block in blocks[1:]] == [0, 3]
+        assert [block.kind for block in blocks] == [START, SERIES, POINTS, START, POINTS]
+        assert json.loads(bytes(blocks[1].payload)) == {"id": 0, "name": "loss", "prog_bar": True}
+        assert [decode_points(block.payload).chunks[0].first for block in blocks if block.kind == POINTS] == [0, 3]
         assert run.status().headline == {"loss": 3.0}
 
     def test_status_carries_what_json_can_not(self, tmp_path, record):
