@@ -42,13 +42,10 @@ class FabricCheckpoints(FabricRanks):
         found = {key: self._state_of(value) for key, value in state.items()}
         for key, keep in (filter or {}).items():
             found[key] = {name: value for name, value in found[key].items() if keep(name, value)}
-        if self.is_global_zero:
-            if self._checkpoint_io is not None:
-                self._checkpoint_io.save_checkpoint(found, path)
-            else:
-                write_checkpoint(path, found)
-            self._run.emit(CheckpointSaved(time.time(), *self._run.at(), str(path), "user"))
-        self.barrier()
+        io = self._checkpoint_io
+        write = write_checkpoint if io is None else lambda path, state: io.save_checkpoint(state, path)
+        self._strategy.on_rank_zero(lambda: write(path, found))
+        self._run.emit(CheckpointSaved(time.time(), *self._run.at(), str(path), "user"))
 
     def _state_of(self, value: Any) -> Any:
         value = uncovered(value)

@@ -40,7 +40,7 @@ class FabricModule(nn.Module):
         self.__dict__["_original_module"] = getattr(module, "_orig_mod", module)
         self._precision, self._strategy, self._run = precision, strategy, run
         self._forward_methods = set(STEPS)
-        self._call = strategy.step(module, "__call__")
+        self.__dict__["_call"] = strategy.step(module, "__call__")  # perhaps a wrapper, itself a module
         self.__dict__["_complete"] = True
 
     @property
@@ -186,6 +186,8 @@ class FabricOptimizer:
         run = self._run
         if self._count > run.steps:
             run.steps = self._count
+        if run.shared is not None:
+            run.stepped()
         if time.monotonic() >= run.due:
             run.flush()
         return outcome

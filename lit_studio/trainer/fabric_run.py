@@ -21,11 +21,13 @@ from lit_studio.base.errors import InvalidStateError, InvalidValueError
 from lit_studio.base.events import MetricsLogged, Points, Progressed, RunEnded, RunStarted
 from lit_studio.base.runs import Inbox
 from lit_studio.base.settings import resolve
+from lit_studio.trainer.boundaries import Boundaries
 from lit_studio.trainer.commands import Requests
 from lit_studio.trainer.loggers.folders import reserve_version, version_folder
 from lit_studio.trainer.observation import FLUSH_EVERY, Audience, directory_of, learning_rate, non_finite
 from lit_studio.trainer.optimization import LRSchedulerConfig, scheduler_config, set_learning_rate
 from lit_studio.trainer.results import to_host
+from lit_studio.trainer.strategies import Strategy
 
 HEADLINES = 4  # so many of the metrics, those logged first, are shown as headline numbers
 FOLDER = "lightning_logs"
@@ -75,9 +77,17 @@ class FabricRun(Audience):
         self._furthest = 0  # the largest step that was logged, for loops that step no optimizer of ours
         self._directory: Path | None = None
         self._requests: _FabricRequests | None = None
+        self.shared: _SharedRequests | None = None
         self.live = self._warned = False
         self._began = self._active = 0.0
         self._error_before = _last_error()
+
+    def begin_on(self, strategy: Strategy) -> None:
+        """This process is a rank: rank 0 keeps the record, and a person's requests reach all at the same step."""
+        self._writes = strategy.is_global_zero
+        if strategy.world_size > 1:
+            self.shared = _SharedRequests(self, None)
+            self.shared.strategy = strategy
 
     def __deepcopy__(self, memo: Any) -> FabricRun:
         return self  # a copy of a model or an optimizer is of the same run
@@ -131,7 +141,10 @@ class FabricRun(Audience):
         for observer in self._observers:
             if hasattr(observer, "at_cell_end"):  # a notebook knows when the program's turn is over
                 observer.at_cell_end = self.cell_ended
-        self._requests = _FabricRequests(self, Inbox(run.inbox))
+        if self.shared is None:
+            self._requests = _FabricRequests(self, Inbox(run.inbox))
+        else:
+            self.shared.inbox = Inbox(run.inbox)
         step, epoch = self.at()
         self.emit(RunStarted(time.time(), "train", None, -1, step, epoch, self._device))
 
@@ -179,6 +192,11 @@ class FabricRun(Audience):
         """
         error = None if hasattr(sys, "ps1") else _last_error()
         self.finish(None if error is self._error_before else error)
+
+    def stepped(self) -> None:
+        """An optimizer has stepped, on all ranks."""
+        if self.shared is not None and self.shared.passed():
+            self._active -= self.shared.exchange()
 
     # The flush --------------------------------------------------------------------------------------------------
 
@@ -245,8 +263,8 @@ class FabricRun(Audience):
 class _FabricRequests(Requests):
     """Carries out what a person asks of a loop that isn't ours; what only the loop can do is left to it or refused."""
 
-    def __init__(self, run: FabricRun, inbox: Inbox):
-        super().__init__(run, inbox)
+    def __init__(self, run: FabricRun, inbox: Inbox | None):
+        super().__init__(run, inbox)  # type: ignore[arg-type]  # several ranks have their own way to read it
         self._run = run
 
     def _stop(self, arguments: dict[str, Any]) -> str:
@@ -268,6 +286,18 @@ class _FabricRequests(Requests):
             for group in optimizer.param_groups
         )
         return f"{words}, until its scheduler sets it" if scheduled else words
+
+
+class _SharedRequests(Boundaries, _FabricRequests):
+    """The same on several ranks, which all make the same steps of an optimizer."""
+
+    def wishes(self) -> list[bool]:
+        """To stop."""
+        return [self._run.should_stop]
+
+    def hear(self, wishes: list[bool]) -> None:
+        """``should_stop`` is the same on all ranks."""
+        self._run.should_stop = wishes[0]
 
 
 def known_scheduler(scheduler: Any) -> LRSchedulerConfig:

@@ -27,6 +27,7 @@ from lit_studio.trainer.fabric_faces import (
 from lit_studio.trainer.fabric_run import known_scheduler
 from lit_studio.trainer.fabric_watching import FabricWatching
 from lit_studio.trainer.optimization import parameters_of
+from lit_studio.trainer.samplers import Sharing
 from lit_studio.trainer.seed import WORKERS_VARIABLE, seed_worker
 
 
@@ -79,7 +80,8 @@ class FabricSetup(FabricWatching):
             raise InvalidTypeError("`setup` needs a module", value=module, valid="a torch.nn.Module")
         if is_wrapped(module):
             raise InvalidValueError("A model should be passed only once to `setup`", value=type(module).__name__)
-        if move_to_device:
+        self._need_launch()
+        if move_to_device or self.world_size > 1:
             self._strategy.place(module, self._precision)
         else:
             self._precision.convert_module(module)
@@ -125,7 +127,8 @@ class FabricSetup(FabricWatching):
 
         Args:
             dataloaders: torch's DataLoaders.
-            use_distributed_sampler: accepted; on one device there is nothing to distribute.
+            use_distributed_sampler: whether each rank gets a share of the samples of its own; False where the loader
+                sees to that.
             move_to_device: whether batches come on the device.
 
         Returns:
@@ -137,12 +140,14 @@ class FabricSetup(FabricWatching):
         """
         if not dataloaders:
             raise InvalidValueError("`setup_dataloaders` requires at least one dataloader as input")
+        self._need_launch()
         for loader in dataloaders:
             if is_wrapped(loader):
                 raise InvalidValueError("A dataloader should be passed only once to `setup_dataloaders`", value=loader)
             if not isinstance(loader, DataLoader):
                 raise InvalidTypeError("Only PyTorch's DataLoader can be set up", value=loader, valid="a DataLoader")
-        covered = [self._cover_loader(loader, move_to_device) for loader in dataloaders]
+        sharing = Sharing(self._strategy, use_distributed_sampler)
+        covered = [self._cover_loader(sharing.share(loader, "train"), move_to_device) for loader in dataloaders]
         return covered[0] if len(covered) == 1 else covered
 
     def _cover_loader(self, loader: DataLoader[Any], move_to_device: bool) -> FabricDataLoader:
@@ -227,4 +232,5 @@ class FabricSetup(FabricWatching):
             raise InvalidTypeError(
                 "`no_backward_sync` needs a model that was set up", value=type(module).__name__, advice="fabric.setup"
             )
-        return self._strategy.block_backward_sync() if enabled else nullcontext()
+        original: Any = getattr(module, "_orig_mod", module).module
+        return self._strategy.block_backward_sync(original) if enabled else nullcontext()

@@ -42,6 +42,14 @@ class Launcher(ABC):
             RankRaisedError, RankDiedError: what happened first on a rank, which it names.
         """
 
+    @abstractmethod
+    def enter(self) -> None:
+        """Start the ranks for the rest of the program, where that can be.
+
+        Raises:
+            InvalidTypeError: ranks are new processes, which need a function.
+        """
+
     def kill(self, signum: int = signal.SIGTERM) -> None:  # noqa: B027 - optional
         """Send a signal to the ranks that this process started."""
 

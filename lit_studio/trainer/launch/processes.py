@@ -105,6 +105,14 @@ class ProcessLauncher(Launcher):
         module = _module_of(trainer, args)
         return harvest.restore(trainer, module, found)
 
+    def enter(self) -> None:
+        """Raise InvalidTypeError: ranks that are new processes end with their function."""
+        raise InvalidTypeError(
+            f"To spawn processes with the `{self._method}` start method, `.launch()` needs to be called with a "
+            "function that contains the code to launch in processes",
+            value=None,
+        )
+
     def kill(self, signum: int = signal.SIGTERM) -> None:
         """Send a signal to the ranks."""
         for rank in self._processes:
@@ -177,7 +185,7 @@ class ProcessLauncher(Launcher):
             for rank in self._processes:
                 rank.listen()
         for rank in self._processes:
-            rank.ended_by_us = rank.runs
+            rank.ended_by_us = rank.runs and not rank.told
         end_all(self._processes)
         for rank in self._processes:
             rank.listen()

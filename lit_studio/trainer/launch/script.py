@@ -177,6 +177,12 @@ class ScriptLauncher(Launcher):
             failure = first.to_error()
             raise failure from (failure.__cause__ or error)
 
+    def enter(self) -> None:
+        """Start the copies, and watch over them till the program ends."""
+        self.launch(bool)  # which does nothing
+        if _copies.all:
+            _Guard().__enter__()
+
     def kill(self, signum: int = signal.SIGTERM) -> None:
         """Send a signal to the copies."""
         for copy in _copies.all:

@@ -90,6 +90,8 @@ class DDPStrategy(ParallelStrategy):
             return
         if self.sync_batchnorm:
             self._synchronize_batchnorm(module)
+        if self.layer_sync is not None:
+            self.layer_sync.apply(module)
         cuda = self.root_device.type == "cuda"
         wrapped = DistributedDataParallel(module, [self.root_device.index] if cuda else None, **self._options)
         if self._hook is not None:
@@ -116,7 +118,7 @@ class DDPStrategy(ParallelStrategy):
     def step(self, module: nn.Module, name: str) -> Callable[..., Any]:
         """A call of the wrapped module for what trains; evaluation calls the module itself.
 
-        So passes of unequal length need no other rank. Buffers (a batch norm's statistics) are rank 0's.
+        So passes of unequal length need no other rank.
         """
         wrapped = self._wrapped.get(module)
         if wrapped is None:
@@ -124,12 +126,13 @@ class DDPStrategy(ParallelStrategy):
         if name == "__call__":
             return wrapped
         if name in ("validation_step", "test_step", "predict_step"):
-            self._share_buffers(wrapped)
             return super().step(module, name)
         return _Through(wrapped, module, getattr(module, name))
 
-    def _share_buffers(self, wrapped: DistributedDataParallel) -> None:
-        if wrapped.broadcast_buffers:
+    def share_buffers(self, module: nn.Module) -> None:
+        """Let all ranks have rank 0's buffers (a batch norm's statistics), as ``forward`` does while training."""
+        wrapped = self._wrapped.get(module)
+        if wrapped is not None and wrapped.broadcast_buffers:
             for buffer in wrapped.modules_buffers:
                 torch.distributed.broadcast(buffer, 0)
 
@@ -155,6 +158,8 @@ class DDPStrategy(ParallelStrategy):
             child.load_state_dict(synchronized.state_dict())
             setattr(parent, name, child)
         self._converted.clear()
+        if self.layer_sync is not None and self._wrapped and self.model is not None:
+            self.layer_sync.revert(self.model)
         self._wrapped.clear()
         super().teardown()
 
