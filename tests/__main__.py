@@ -52,6 +52,8 @@ def parts(scratch: Path) -> dict[str, tuple[list[str], Path]]:
     return {
         "labextension": (["jlpm", "test"], ROOT / "labextension"),
         "unit": (pytest_part(*(f"tests/{folder}" for folder in UNIT)), ROOT),
+        # Beside the real Lightning of `make bench-peers`; skipped without it.
+        "peers": (pytest_part("tests/peers"), ROOT),
         # A call of its own: Playwright's synchronous API leaves an event loop running, which breaks the server tests.
         "browser": (pytest_part("tests/browser"), ROOT),
         "notebooks": (notebook_part(scratch), ROOT),

@@ -159,17 +159,18 @@ class Position:
         batches = fit.get("epoch_loop.batch_progress", {})
         current, total = batches.get("current", {}), batches.get("total", {})
         done = epochs.get("completed", epoch)
+        begun_epochs = epochs.get("ready", done)
         # In a hook of the batch's own end the batch is begun and processed, and not yet noted as completed.
         begun = current.get("processed", 0)
         return cls(
             epoch=done,
-            epochs_begun=epochs.get("ready", done),
+            epochs_begun=begun_epochs,
             epoch_processed=epochs.get("processed", done) > done,
             batches_begun=begun,
             batches_done=begun,
             earlier_batches=total.get("processed", begun) - begun,
             is_last_batch=bool(batches.get("is_last_batch", False)),
-            stepped=_stepped(fit, step, inside=begun > 0 and epochs.get("processed", done) == done),
+            stepped=_stepped(fit, step, inside=begun > 0 and epochs.get("processed", done) == done < begun_epochs),
             optimizer_steps=step,
             scheduler_steps=fit.get("epoch_loop.scheduler_progress", {}).get("total", {}).get("completed", 0),
         )
