@@ -57,8 +57,8 @@ class Placement:
     def teardown(self) -> None:
         """A call is over: finish what is being saved and release the devices."""
         try:
-            if hasattr(self.checkpoint_io, "teardown"):
-                self.checkpoint_io.teardown()
+            if (finish := getattr(self.checkpoint_io, "teardown", None)) is not None:  # which a plugin may lack
+                finish()
         finally:
             self.precision.teardown()
             self.strategy.teardown()

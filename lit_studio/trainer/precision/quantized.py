@@ -81,6 +81,8 @@ class BitsandbytesPrecision(Precision):
             self._replace(module, self._layer(), "")
         for part in module.modules():
             if isinstance(part, quantized):
+                if self.mode == "int8-training":  # the one whose weights stay numbers
+                    part.weight.data = part.weight.data.to(self.dtype)
                 if part.bias is not None:
                     part.bias.data = part.bias.data.to(self.dtype)
                 continue
