@@ -1,0 +1,215 @@
+"""Starts an ipykernel that writes each message into a journal before sending it; run by its path, in any environment.
+
+It must not import anything but the standard library and ipykernel: the kernel's environment has no Lit Studio in it.
+
+Use: ``python boot.py FOLDER -f connection.json``, as ``python -m ipykernel_launcher -f connection.json`` otherwise.
+
+ipykernel has no public hook for what is done here, so each one is put in by itself and missed by itself: a version that
+has changed loses that part of the service, says so in ``hooks.json``, and runs all the same.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import os
+import sys
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+DELIMITER = b"<IDS|MSG>"
+EXECUTION_BYTES = 512  # one block of the disk, so that one write replaces it
+CANCEL = "lit_studio_cancel_request"
+
+
+def load_journal() -> ModuleType:
+    """The journal's module, from the file beside this one."""
+    path = Path(__file__).with_name("journal.py")
+    spec = importlib.util.spec_from_file_location("_lit_studio_journal", path)
+    if spec is None or spec.loader is None:
+        raise ImportError(f"{path} can't be loaded")
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[spec.name] = module
+    spec.loader.exec_module(module)
+    return module
+
+
+class Execution:
+    """What the main shell does, in a file that a new server reads instead of the journal.
+
+    Busy and idle are those of execute requests only: a widget's messages on a subshell say nothing about the cell.
+
+    Args:
+        path: the file.
+    """
+
+    def __init__(self, path: Path):
+        self._file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        self._process = os.getpid()
+        self._now: dict[str, Any] = {"state": "starting", "msg_id": "", "cell_id": "", "count": 0, "since": 0.0}
+        self._write()
+
+    def begin(self, msg_id: str, cell_id: str, count: int, when: float) -> None:
+        """A cell's code starts to run.
+
+        Args:
+            msg_id: the request's.
+            cell_id: the cell's, empty if the client didn't say.
+            count: its execution count.
+            when: seconds since the epoch.
+        """
+        self._now = {"state": "busy", "msg_id": msg_id, "cell_id": cell_id[:200], "count": count, "since": when}
+        self._write()
+
+    def end(self, when: float) -> None:
+        """It is through."""
+        self._now = {**self._now, "state": "idle", "since": when}
+        self._write()
+
+    def _write(self) -> None:
+        if os.getpid() == self._process:
+            os.pwrite(self._file, json.dumps(self._now).encode().ljust(EXECUTION_BYTES)[:EXECUTION_BYTES], 0)
+
+
+class Hooks:
+    """What is put into ipykernel.
+
+    Args:
+        writer: the journal's.
+        journal: the journal's module.
+        execution: told when a cell begins and ends.
+    """
+
+    def __init__(self, writer: Any, journal: ModuleType, execution: Execution):
+        self._writer, self._journal, self._execution = writer, journal, execution
+        self._cancelled: set[str] = set()
+        self._lock = threading.Lock()
+
+    def install(self) -> dict[str, Any]:
+        """Put in every hook; which of them this ipykernel took, and its version."""
+        from ipykernel import __version__
+
+        wanted = {
+            "messages": self._journal_messages,
+            "requests": self._journal_requests,
+            "replies": self._answer_widgets_at_once,
+            "cancel": self._skip_cancelled,
+        }
+        return {"ipykernel": __version__, **{name: _taken(hook) for name, hook in wanted.items()}}
+
+    def _journal_messages(self) -> None:
+        from ipykernel import iostream
+
+        thread_class: Any = iostream.IOPubThread
+        send, note = thread_class._really_send, self._note_message
+
+        def write_ahead(thread: Any, msg: Any, *args: Any, **kwargs: Any) -> Any:
+            note(msg)
+            return send(thread, msg, *args, **kwargs)
+
+        thread_class._really_send = write_ahead
+
+    def _note_message(self, msg: Any) -> None:
+        frames = [frame if isinstance(frame, bytes) else memoryview(frame).cast("B") for frame in msg]
+        try:
+            parts = frames[frames.index(DELIMITER) + 2 :]
+        except ValueError:  # not a message of the protocol
+            return
+        self._writer.append(self._journal.MESSAGE, parts)
+        header = bytes(parts[0])
+        if b'"status"' in header and b'"execute_request"' in bytes(parts[1]) and b'"idle"' in bytes(parts[3]):
+            asked, stamp = json.loads(bytes(parts[1])), json.loads(header)
+            if not asked.get("subshell_id") and stamp.get("msg_type") == "status":
+                self._execution.end(time.time())
+
+    def _journal_requests(self) -> None:
+        from ipykernel import kernelbase
+
+        kernel_class: Any = kernelbase.Kernel
+        publish, writer, execution = kernel_class._publish_execute_input, self._writer, self._execution
+        kind = self._journal.REQUEST
+
+        def note(kernel: Any, code: str, parent: Any, execution_count: int) -> Any:
+            header, metadata = parent.get("header") or {}, parent.get("metadata") or {}
+            writer.append(kind, [json.dumps(part, default=str).encode() for part in (header, metadata)])
+            if not header.get("subshell_id"):
+                cell = str(metadata.get("cellId") or "")
+                execution.begin(str(header.get("msg_id", "")), cell, execution_count, time.time())
+            return publish(kernel, code, parent, execution_count)
+
+        kernel_class._publish_execute_input = note
+
+    @staticmethod
+    def _answer_widgets_at_once() -> None:
+        """Ipykernel 7.4 sends a page's answer to the shell that created a widget, where a running cell holds it up."""
+        from ipykernel.comm import comm
+
+        base: Any = comm.BaseComm
+        if hasattr(base, "_reply_subshell_for"):
+            base._reply_subshell_for = lambda widget, data, default: default
+
+    def _skip_cancelled(self) -> None:
+        from ipykernel import kernelbase
+
+        kernel_class: Any = kernelbase.Kernel
+        begin, handles, skips = kernel_class.__init__, kernel_class.should_handle, self._skips
+        if not callable(kernel_class._send_abort_reply):
+            raise AttributeError("_send_abort_reply")
+
+        def with_cancel(kernel: Any, **kwargs: Any) -> None:
+            begin(kernel, **kwargs)
+            kernel.control_handlers[CANCEL] = lambda stream, ident, parent: self._cancel(kernel, stream, ident, parent)
+
+        def should_handle(kernel: Any, stream: Any, msg: Any, idents: Any) -> Any:
+            if skips(msg["header"].get("msg_id")):
+                kernel._send_abort_reply(stream, msg, idents)
+                return False
+            return handles(kernel, stream, msg, idents)
+
+        kernel_class.__init__, kernel_class.should_handle = with_cancel, should_handle
+
+    def _cancel(self, kernel: Any, stream: Any, ident: Any, parent: Any) -> None:
+        """The control channel's wish that requests which still wait are not run."""
+        wanted = [str(one) for one in parent["content"].get("msg_ids", [])]
+        with self._lock:
+            self._cancelled.update(wanted)
+        kernel.session.send(stream, CANCEL.replace("request", "reply"), {"status": "ok"}, parent=parent, ident=ident)
+
+    def _skips(self, msg_id: Any) -> bool:
+        if not self._cancelled:
+            return False
+        with self._lock:
+            if msg_id not in self._cancelled:
+                return False
+            self._cancelled.discard(msg_id)
+            return True
+
+
+def _taken(hook: Callable[[], None]) -> bool:
+    try:
+        hook()
+    except (ImportError, AttributeError):  # this version has it under another name, or not at all
+        return False
+    return True
+
+
+def main() -> None:
+    """Take the folder from the command line, put in the hooks, and be an ipykernel."""
+    folder = Path(sys.argv.pop(1))
+    del sys.path[0]  # this file's folder; ipykernel puts the notebook's there
+    journal = load_journal()
+    hooks = Hooks(journal.JournalWriter(folder / "journal"), journal, Execution(folder / "execution"))
+    taken = hooks.install()
+    (folder / "hooks.json").write_text(json.dumps(taken), encoding="utf-8")
+
+    from ipykernel import kernelapp
+
+    kernelapp.launch_new_instance()
+
+
+if __name__ == "__main__":
+    main()
