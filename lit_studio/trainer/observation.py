@@ -239,6 +239,9 @@ class Observation(Audience):
             return
         self.read()
         self._progress(batch)
+        for callback in self._trainer.callbacks:
+            if hasattr(callback, "_on_flush"):  # a bar
+                callback._on_flush(batch)
         if self._commands is not None:
             self._paused += self._commands.carry_out()
         if ranks is not None:

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from lit_studio.trainer.trainer import Trainer
 
 DRAW_EVERY = 0.1
+_EARLY = 0.02  # a flush that comes so much too early draws all the same: the next one would be too late
 _WINDOW = 100
 
 
@@ -204,6 +205,25 @@ class PassBar(ProgressBar):
     def _attach(self, pl_module: LightningModule) -> None:
         self._module = pl_module
         self.reset_dataloader_idx_tracker()
+
+    def _is_idle_in(self, hook: str) -> bool:
+        own = type(self)
+        usual = own.on_train_batch_end is PassBar.on_train_batch_end and own._advance is PassBar._advance
+        return hook == "on_train_batch_end" and usual and hook not in self.__dict__
+
+    def _on_flush(self, done: int) -> None:
+        """Draw a training epoch, of which ``done`` batches are through; asked several times a second.
+
+        That takes the place of a hook at each batch, which would cost more than a small model's whole bar.
+        """
+        if not self._passes or self._passes[-1].kind != "train" or not self._is_idle_in("on_train_batch_end"):
+            return
+        current, now = self._passes[-1], time.monotonic()
+        rate, before = self._refresh_rate, current.done
+        current.done = done
+        due = now - self._drawn >= self._draw_every - _EARLY
+        if due and done != before and (done // rate != before // rate or done == current.total):
+            self._draw(now)
 
     # Hooks --------------------------------------------------------------------------------------------------------
 

@@ -96,15 +96,17 @@ class RichProgressBar(PassBar):
     def open_display(self) -> None:
         """Begin to draw, if there is a terminal (or a page) to draw on."""
         from rich.console import Console
-        from rich.progress import Progress
+
+        from lit_studio.callbacks.progress.lines import LinesProgress
 
         self._console = Console(**self._console_kwargs)
         self._tasks, self._kept = [], []
         if not (self._console.is_terminal or self._console.is_jupyter):
             return
         self._draw_every = _DRAW_EVERY_IN_A_PAGE if self._console.is_jupyter else DRAW_EVERY
-        columns = self.configure_columns(self.trainer)
-        self.progress = Progress(*columns, console=self._console, auto_refresh=False)
+        usual = type(self).configure_columns is RichProgressBar.configure_columns
+        theme = self.theme if usual else None
+        self.progress = LinesProgress(self.configure_columns(self.trainer), theme, self._console)
         self.progress.start()
 
     def draw(self, passes: list[Pass], metrics: dict[str, Any], now: float) -> None:
