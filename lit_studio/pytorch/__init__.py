@@ -7,10 +7,12 @@ from lit_studio.callbacks import Callback
 from lit_studio.pytorch import accelerators, callbacks, core, loggers, plugins, profilers, strategies, utilities
 from lit_studio.trainer.datamodule import LightningDataModule
 from lit_studio.trainer.module import LightningModule
+from lit_studio.trainer.resume import LAYOUT as __version__  # code asks whether Lightning is new enough: this one is
 from lit_studio.trainer.seed import seed_everything
 from lit_studio.trainer.trainer import Trainer
 
 __all__ = [
+    "__version__",
     "Callback",
     "LightningDataModule",
     "LightningModule",
