@@ -9,7 +9,7 @@ import math
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import torch
@@ -34,6 +34,7 @@ class LayerSummary:
         num_parameters: parameters in it and below.
         training: whether it is in training mode.
         in_size, out_size: shapes as seen in one forward pass, ``"?"`` where unknown.
+        flops: floating-point operations of that pass in it and below, by operation.
     """
 
     name: str
@@ -42,6 +43,7 @@ class LayerSummary:
     training: bool
     in_size: Any = _UNKNOWN
     out_size: Any = _UNKNOWN
+    flops: dict[Any, int] = field(default_factory=dict)
 
 
 class ModelSummary:
@@ -109,6 +111,25 @@ class ModelSummary:
         return [layer.num_parameters for layer in self.layers]
 
     @property
+    def training_modes(self) -> list[bool]:
+        """Whether the listed modules are in training mode."""
+        return [layer.training for layer in self.layers]
+
+    @property
+    def named_modules(self) -> list[tuple[str, nn.Module]]:
+        """The listed modules with their names."""
+        return list(zip(self.layer_names, self._modules, strict=True))
+
+    def summarize(self) -> dict[str, LayerSummary]:
+        """The listed modules' summaries by name."""
+        return {layer.name: layer for layer in self.layers}
+
+    @property
+    def flop_counts(self) -> dict[str, dict[Any, int]]:
+        """The forward pass's operations in each listed module, by name and by operation."""
+        return {layer.name: layer.flops for layer in self.layers}
+
+    @property
     def in_sizes(self) -> list[Any]:
         """The listed modules' input shapes."""
         return [layer.in_size for layer in self.layers]
@@ -129,6 +150,8 @@ class ModelSummary:
             ("Params", [human_count(n) for n in (*self.param_nums, *[outside] * extra)]),
             ("Mode", [*("train" if layer.training else "eval" for layer in layers), *["n/a"] * extra]),
         ]
+        if self.total_flops:
+            table.append(("FLOPs", [*(human_count(sum(layer.flops.values())) for layer in layers), *["n/a"] * extra]))
         if any(layer.out_size != _UNKNOWN for layer in layers):
             table.append(("In sizes", [*(str(layer.in_size) for layer in layers), *["n/a"] * extra]))
             table.append(("Out sizes", [*(str(layer.out_size) for layer in layers), *["n/a"] * extra]))
@@ -146,6 +169,8 @@ class ModelSummary:
 
     def __str__(self) -> str:
         return text_table(self.columns(), self.totals())
+
+    __repr__ = __str__
 
     def _watch(self, model: nn.Module) -> None:
         example = getattr(model, "example_input_array", None)
@@ -168,6 +193,9 @@ class ModelSummary:
                 else:
                     model(example)
             self.total_flops = counter.get_total_flops()
+            counts, root = counter.get_flop_counts(), type(model).__name__
+            for layer in self.layers:
+                layer.flops = dict(counts.get(f"{root}.{layer.name}", {}))
         except Exception as error:  # noqa: BLE001 - a summary must not end a run
             warnings.warn(
                 f"The model's sizes are unknown: its forward pass with example_input_array failed with {error!r}.",
@@ -195,7 +223,7 @@ def total_lines(
         (human_count(trainable_parameters), "Trainable params"),
         (human_count(total_parameters - trainable_parameters), "Non-trainable params"),
         (human_count(total_parameters), "Total params"),
-        (f"{model_size:,.3f}", "Total size (MB)"),
+        (formatted_size(model_size), "Total size (MB)"),
         (str(total_training_modes["train"]), "Modules in train mode"),
         (str(total_training_modes["eval"]), "Modules in eval mode"),
     ]
@@ -211,6 +239,11 @@ def text_table(columns: Iterable[tuple[str, list[str]]], totals: Iterable[tuple[
     rule = "-" * max(map(len, lines))
     body = [lines[0], rule, *lines[1:], rule] if len(lines) > 1 else []
     return "\n".join([*body, *(f"{number.ljust(9)} {meaning}" for number, meaning in totals)])
+
+
+def formatted_size(total_model_size: float) -> str:
+    """Megabytes with three decimals, as the summary shows them."""
+    return f"{total_model_size:,.3f}"
 
 
 def human_count(number: int) -> str:
@@ -241,16 +274,17 @@ def _listed(model: nn.Module, max_depth: int) -> Iterator[tuple[str, nn.Module]]
 def _recorder(layer: LayerSummary) -> Callable[..., None]:
     def record(module: nn.Module, args: Any, kwargs: Any, output: Any) -> None:
         if layer.in_size == _UNKNOWN:
-            layer.in_size = _shape(args[0] if len(args) == 1 else args or list(kwargs.values()))
-            layer.out_size = _shape(output)
+            layer.in_size = shape_of(args[0] if len(args) == 1 else args or list(kwargs.values()))
+            layer.out_size = shape_of(output)
 
     return record
 
 
-def _shape(value: Any) -> Any:
-    if isinstance(value, list | tuple) and value:
-        return [_shape(item) for item in value]
-    shape = getattr(value, "shape", None)
+def shape_of(batch: Any) -> Any:
+    """The shapes of the tensors in ``batch``, nested as it is; ``"?"`` for what has none."""
+    if isinstance(batch, list | tuple) and batch:
+        return [shape_of(item) for item in batch]
+    shape = getattr(batch, "shape", None)
     return list(shape) if isinstance(shape, torch.Size | tuple) else _UNKNOWN
 
 

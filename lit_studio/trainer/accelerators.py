@@ -11,7 +11,7 @@ from typing import Any
 
 import torch
 
-from lit_studio.base.errors import InvalidTypeError, InvalidValueError, MisconfigurationException
+from lit_studio.base.errors import InvalidStateError, InvalidTypeError, InvalidValueError, MisconfigurationException
 
 _log = logging.getLogger("lit_studio")
 
@@ -39,6 +39,24 @@ class Accelerator:
     def describe(cls, device: torch.device) -> str:
         """``device`` in words, for instance ``NVIDIA H100``."""
         return "cpu"
+
+    @classmethod
+    def parse_devices(cls, devices: list[int] | str | int) -> list[int]:
+        """The indices that the argument ``devices`` means for this kind; see :func:`resolve_devices`."""
+        return resolve_devices(cls(), devices)
+
+    @classmethod
+    def get_parallel_devices(cls, devices: list[int] | int) -> list[torch.device]:
+        """Torch's devices of these indices, or of so many from 0."""
+        indices = range(devices) if isinstance(devices, int) else devices
+        return [torch.device(cls.name, index) if cls.name == "cuda" else torch.device(cls.name) for index in indices]
+
+    def get_device_stats(self, device: torch.device | str | int) -> dict[str, Any]:
+        """What DeviceStatsMonitor logs of ``device``: its memory; of the host too on a CPU."""
+        from lit_studio.callbacks.device_stats_monitor import accelerator_stats, host_stats
+
+        place = torch.device(self.name, device) if isinstance(device, int) else torch.device(device)
+        return accelerator_stats(place) if place.type != "cpu" else host_stats()
 
 
 class CPUAccelerator(Accelerator):
@@ -90,6 +108,30 @@ NAMES: dict[str, tuple[type[Accelerator], ...]] = {
     "cuda": (CUDAAccelerator,),
     "mps": (MPSAccelerator,),
 }
+
+
+def find_usable_cuda_devices(num_devices: int = -1) -> list[int]:
+    """The indices of GPUs on which something can be placed now, the first ``num_devices`` of them (−1: all).
+
+    Raises:
+        InvalidValueError: so many GPUs aren't there.
+        InvalidStateError: so many aren't free.
+    """
+    present = torch.cuda.device_count()
+    if num_devices > present or (num_devices > 0 and not present):
+        raise InvalidValueError("You requested more CUDA devices than there are", value=num_devices, valid=str(present))
+    usable: list[int] = []
+    for index in range(present):
+        try:
+            torch.tensor(0, device=torch.device("cuda", index))
+        except RuntimeError:  # taken by a process that wants it alone, or full
+            continue
+        usable.append(index)
+        if len(usable) == num_devices:
+            break
+    if len(usable) < num_devices:
+        raise InvalidStateError("Not so many CUDA devices are usable", value=num_devices, valid=str(len(usable)))
+    return usable
 
 
 def resolve_accelerator(accelerator: str | Accelerator) -> Accelerator:

@@ -20,6 +20,11 @@ from lit_studio.trainer.batches import map_tensors, move
 _KINDS = ((bool, torch.uint8), (int, torch.int32), (float, torch.float32))
 
 
+def move_data_to_device(batch: Any, device: torch.device | str) -> Any:
+    """``batch`` on ``device``; whatever in it has a ``.to(device)`` of its own is asked to move itself."""
+    return move(batch, torch.device(device))
+
+
 def convert_to_tensors(data: Any, device: torch.device | str) -> Any:
     """``data`` on ``device``, with its numbers and NumPy arrays as tensors."""
     device = torch.device(device)

@@ -297,6 +297,11 @@ class Inquiry:
 
         return next((one for one in self.callbacks if isinstance(one, ProgressBar)), None)
 
+    @property
+    def enable_autolog_hparams(self) -> bool:
+        """Whether loggers get the hyper-parameters."""
+        return self.plan.enable_autolog_hparams
+
     # Places -----------------------------------------------------------------------------------------------------
 
     @property

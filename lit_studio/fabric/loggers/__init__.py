@@ -1,9 +1,10 @@
-"""Lightning's `lightning.fabric.loggers`.
+"""Lightning's `lightning.fabric.loggers`: loggers.
 
 It must not hold anything of its own: these are other names for what lies in `lit_studio.trainer`.
 """
 
-from lit_studio.trainer.loggers import CSVLogger, Logger, TensorBoardLogger
+from lit_studio.trainer.loggers.base import Logger
+from lit_studio.trainer.loggers.fabrics import CSVLogger, TensorBoardLogger
 
 __all__ = [
     "CSVLogger",

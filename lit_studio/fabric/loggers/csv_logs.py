@@ -1,9 +1,9 @@
-"""Lightning's `lightning.fabric.loggers.csv_logs`.
+"""Lightning's `lightning.fabric.loggers.csv_logs`: the CSV logger.
 
 It must not hold anything of its own: these are other names for what lies in `lit_studio.trainer`.
 """
 
-from lit_studio.trainer.loggers.csv_logs import CSVLogger
+from lit_studio.trainer.loggers.fabrics import CSVLogger
 
 __all__ = [
     "CSVLogger",

@@ -1,9 +1,9 @@
-"""Lightning's `lightning.fabric.loggers.tensorboard`.
+"""Lightning's `lightning.fabric.loggers.tensorboard`: the TensorBoard logger.
 
 It must not hold anything of its own: these are other names for what lies in `lit_studio.trainer`.
 """
 
-from lit_studio.trainer.loggers.tensorboard import TensorBoardLogger
+from lit_studio.trainer.loggers.fabrics import TensorBoardLogger
 
 __all__ = [
     "TensorBoardLogger",

@@ -5,8 +5,8 @@ It must not hold anything of its own: these are other names for what lies in `li
 
 from lit_studio.callbacks.throughput import Throughput, measure_flops
 from lit_studio.callbacks.throughput_monitor import FabricThroughput as ThroughputMonitor
-from lit_studio.trainer.batches import move as move_data_to_device
 from lit_studio.trainer.choices import LightningEnum
+from lit_studio.trainer.conversion import move_data_to_device
 from lit_studio.trainer.filesystems import is_shared_filesystem
 from lit_studio.trainer.hyperparameters import AttributeDict
 from lit_studio.trainer.loader_facts import suggested_max_num_workers

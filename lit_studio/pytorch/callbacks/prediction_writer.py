@@ -3,8 +3,9 @@
 It must not hold anything of its own: these are other names for what lies in `lit_studio.trainer`.
 """
 
-from lit_studio.callbacks.prediction_writer import BasePredictionWriter
+from lit_studio.callbacks.prediction_writer import BasePredictionWriter, WriteInterval
 
 __all__ = [
     "BasePredictionWriter",
+    "WriteInterval",
 ]

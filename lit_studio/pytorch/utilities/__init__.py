@@ -4,9 +4,9 @@ It must not hold anything of its own: these are other names for what lies in `li
 """
 
 from lit_studio.callbacks.throughput import measure_flops
-from lit_studio.trainer.batches import move as move_data_to_device
 from lit_studio.trainer.choices import GradClipAlgorithmType, LightningEnum
 from lit_studio.trainer.combined_loader import CombinedLoader
+from lit_studio.trainer.conversion import move_data_to_device
 from lit_studio.trainer.filesystems import is_shared_filesystem
 from lit_studio.trainer.hyperparameters import AttributeDict
 from lit_studio.trainer.introspection import is_picklable

@@ -14,7 +14,9 @@ import torch
 from torch.utils.data import DataLoader, IterableDataset
 
 import lit_studio as L
+from lit_studio.fabric import loggers as fabric_loggers
 from lit_studio.pytorch import demos
+from lit_studio.pytorch.accelerators import CPUAccelerator, CUDAAccelerator, find_usable_cuda_devices
 from lit_studio.pytorch.core import saving
 from lit_studio.pytorch.demos import boring_classes, transformer
 from lit_studio.pytorch.utilities import (
@@ -23,6 +25,7 @@ from lit_studio.pytorch.utilities import (
     data,
     find_shared_parameters,
     is_picklable,
+    model_summary,
     parsing,
     rank_zero,
     set_shared_parameters,
@@ -203,6 +206,50 @@ def test_a_file_that_no_other_rank_sees(tmp_path):
 
     assert not is_shared_filesystem(Two(), tmp_path, timeout=0)
     assert list(tmp_path.iterdir()) == []
+
+
+# Devices, loggers, summaries ----------------------------------------------------------------------------------------
+
+
+def test_devices_by_their_kind():
+    assert CPUAccelerator.parse_devices("2") == [0, 1]
+    assert CPUAccelerator.get_parallel_devices([0, 1]) == [torch.device("cpu")] * 2
+    assert CUDAAccelerator.get_parallel_devices(2) == [torch.device("cuda", 0), torch.device("cuda", 1)]
+    assert CPUAccelerator().get_device_stats("cpu").keys() == {"cpu_percent", "cpu_vm_percent", "cpu_swap_percent"}
+
+
+def test_usable_devices(monkeypatch):
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 3)
+
+    def place(data, device):
+        if device.index == 1:
+            raise RuntimeError("CUDA error: all CUDA-capable devices are busy or unavailable")
+
+    monkeypatch.setattr(torch, "tensor", place)
+    assert find_usable_cuda_devices() == [0, 2]
+    assert find_usable_cuda_devices(1) == [0]
+    with pytest.raises(RuntimeError, match="usable"):
+        find_usable_cuda_devices(3)
+    with pytest.raises(ValueError, match="more CUDA devices"):
+        find_usable_cuda_devices(4)
+
+
+def test_fabrics_loggers_call_their_folder_root_dir(tmp_path):
+    logger = fabric_loggers.CSVLogger(root_dir=tmp_path, name="experiment", version=3)
+    logger.log_metrics({"loss": 1.0}, step=0)
+    logger.save()
+    assert (tmp_path / "experiment" / "version_3" / "metrics.csv").read_text().split() == ["step,loss", "0,1.0"]
+    assert logger.root_dir == str(tmp_path / "experiment")
+    assert fabric_loggers.TensorBoardLogger(root_dir=tmp_path, sub_dir="a").log_dir.endswith("version_0/a")
+
+
+def test_words_of_a_summary():
+    assert model_summary.get_human_readable_count(1234).strip() == "1.2 K"
+    assert model_summary.get_formatted_model_size(1234.5) == "1,234.500"
+    assert model_summary.parse_batch_shape([torch.zeros(2, 3), "text"]) == [[2, 3], "?"]
+    summary = model_summary.summarize(Regression())
+    assert [name for name, _ in summary.named_modules] == list(summary.summarize()) == ["layer"]
+    assert summary.training_modes == [True]
 
 
 # Export ---------------------------------------------------------------------------------------------------------------

@@ -3,11 +3,18 @@
 It must not hold anything of its own: these are other names for what lies in `lit_studio.trainer`.
 """
 
-from lit_studio.trainer.accelerators import Accelerator, CPUAccelerator, CUDAAccelerator, MPSAccelerator
+from lit_studio.trainer.accelerators import (
+    Accelerator,
+    CPUAccelerator,
+    CUDAAccelerator,
+    MPSAccelerator,
+    find_usable_cuda_devices,
+)
 
 __all__ = [
     "Accelerator",
     "CPUAccelerator",
     "CUDAAccelerator",
     "MPSAccelerator",
+    "find_usable_cuda_devices",
 ]

@@ -1,0 +1,10 @@
+"""Lightning's `lightning.pytorch.core.mixins.hparams_mixin`: hyper-parameters.
+
+It must not hold anything of its own: these are other names for what lies in `lit_studio.trainer`.
+"""
+
+from lit_studio.trainer.hyperparameters import HyperparametersMixin
+
+__all__ = [
+    "HyperparametersMixin",
+]

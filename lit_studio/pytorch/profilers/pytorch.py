@@ -1,0 +1,10 @@
+"""Lightning's `lightning.pytorch.profilers.pytorch`: one of the profilers' modules.
+
+It must not hold anything of its own: these are other names for what lies in `lit_studio.trainer`.
+"""
+
+from lit_studio.trainer.profilers import PyTorchProfiler
+
+__all__ = [
+    "PyTorchProfiler",
+]
