@@ -3,6 +3,7 @@
  * It must not touch the DOM.
  */
 import type { Figure } from './figure';
+import { PathWriter } from './pathwriter';
 
 /** Inside the plotted area, whose upper left corner is (0, 0); `left` and `top` lead there from the chart's own. */
 export interface Places {
@@ -41,25 +42,29 @@ export function placesOf({ view, margin, x, y }: Figure): Places {
  */
 export function pathOf(x: Float64Array, y: Float32Array, places: Places): string {
   const { px, py, width, left, top } = places;
-  const parts: string[] = [];
-  let pen = 'M';
+  let drawn = 0;
+  let pen = false;
   let at = x.length ? px(x[0]) : 0;
   let previous = NaN;
+  writer.begin(x.length);
   for (let i = 0; i < x.length; i++) {
     const next = i + 1 < x.length ? px(x[i + 1]) : NaN;
     const out = (at < 0 && next < 0) || (at > width && previous > width);
     const place = out ? NaN : py(y[i]);
-    if (Number.isFinite(place)) {
-      parts.push(`${pen}${column(left + at)},${tenth(top + clamp(place))}`);
-      pen = 'L';
-    } else {
-      pen = 'M';
+    const seen = Number.isFinite(place);
+    if (seen) {
+      // Down, along the run: rounding up could put a point into the next column of pixels.
+      writer.add(pen, Math.floor((left + at) * 10), Math.round((top + clamp(place)) * 10));
+      drawn += 1;
     }
+    pen = seen;
     previous = at;
     at = next;
   }
-  return parts.join('') || EMPTY;
+  return drawn ? writer.end() : EMPTY;
 }
+
+const writer = new PathWriter();
 
 /** The `d` of a curve without points. */
 export const EMPTY = 'M0,0';
@@ -73,20 +78,11 @@ export function dotsOf(x: Float64Array, y: Float32Array, places: Places, all: bo
     if (!gap(i) && (all || (gap(i - 1) && gap(i + 1)))) {
       const at = px(x[i]);
       if (at >= 0 && at <= width) {
-        parts.push(`M${column(left + at)},${tenth(top + clamp(py(y[i])))}h0`);
+        parts.push(`M${Math.floor((left + at) * 10) / 10},${Math.round((top + clamp(py(y[i]))) * 10) / 10}h0`);
       }
     }
   }
   return parts.join('');
-}
-
-/** Down to a tenth of a pixel: rounding up could put a point into the next column of pixels. */
-function column(pixel: number): number {
-  return Math.floor(pixel * 10) / 10;
-}
-
-function tenth(pixel: number): number {
-  return Math.round(pixel * 10) / 10;
 }
 
 /** Very far places overflow what renderers calculate with. */
