@@ -5,6 +5,7 @@ It must not know the command line that asks for it.
 
 from __future__ import annotations
 
+import copy
 import importlib
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -23,8 +24,7 @@ def instantiate_class(args: Any, init: Mapping[str, Any]) -> Any:
     Raises:
         ImportError, AttributeError: there is no such class.
     """
-    where, _, name = str(init["class_path"]).rpartition(".")
-    cls = getattr(importlib.import_module(where), name)
+    cls = _class_at(init["class_path"])
     return cls(*(args if isinstance(args, tuple) else (args,)), **init.get("init_args", {}))
 
 
@@ -43,7 +43,10 @@ def instantiate_module(class_type: type[Any], config: Mapping[str, Any]) -> Any:
         given = {"class_path": given.pop(CLASS_PATH), "dict_kwargs": given}
     else:
         parser.add_class_arguments(class_type, "module", fail_untyped=False)
-    return parser.instantiate(parser.parse_object({"module": given})).module
+    # Kept again as they were, so that the module's next checkpoint can be loaded too.
+    maker = recorder("module", lambda: {"module": given})
+    parsed = parser.parse_object({"module": copy.deepcopy(given)})  # parsing moves arguments about in it
+    return parser.instantiate(parsed, instantiators=[(maker, class_type, CLASS_PATH in config)]).module
 
 
 def recorder(key: str, read_config: Callable[[], Mapping[str, Any]]) -> Callable[..., Any]:
@@ -57,6 +60,8 @@ def recorder(key: str, read_config: Callable[[], Mapping[str, Any]]) -> Callable
     def make(class_type: type[Any], *args: Any, applied_instantiation_links: dict[str, Any], **kwargs: Any) -> Any:
         parsed = dict(read_config().get(key) or {})
         if "class_path" in parsed:
+            if _class_at(parsed["class_path"]) is not class_type:
+                return class_type(*args, **kwargs)  # a module that is an argument of the one that was asked for
             # Flat, so that a checkpoint's hyper-parameters look the same however the class was chosen.
             named = {CLASS_PATH: parsed["class_path"]}
             parsed = {**named, **(parsed.get("init_args") or {}), **(parsed.get("dict_kwargs") or {})}
@@ -80,6 +85,11 @@ def with_our_names(config: Any) -> Any:
     if isinstance(config, list | tuple):
         return type(config)(map(with_our_names, config))
     return config
+
+
+def _class_at(path: str) -> Any:
+    where, _, name = path.rpartition(".")
+    return getattr(importlib.import_module(where), name)
 
 
 def _our_name(path: Any) -> Any:

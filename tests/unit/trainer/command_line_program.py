@@ -75,6 +75,15 @@ class Wide(Regressor):
         self.scale = scale
 
 
+class Outer(Regressor):
+    """A model that is given another one."""
+
+    def __init__(self, part: Part):
+        super().__init__()
+        self.save_hyperparameters()
+        self.part = part
+
+
 class OwnOptimizer(Regressor):
     """A model whose optimizer the command line may choose through an argument."""
 

@@ -163,6 +163,7 @@ def test_nested_objects_come_back_from_a_checkpoint():
     assert isinstance(loaded.head, SquaredHead)
     assert loaded.head.layer.bias is None
     assert torch.equal(loaded.head.layer.weight, cli.model.head.layer.weight)
+    assert loaded.hparams == cli.model.hparams
 
 
 def test_the_chosen_subclass_comes_back_from_a_checkpoint():
@@ -171,6 +172,16 @@ def test_the_chosen_subclass_comes_back_from_a_checkpoint():
     assert "_class_path" not in yaml.safe_load(Path(cli.trainer.log_dir, "hparams.yaml").read_text())
     loaded = L.LightningModule.load_from_checkpoint(checkpoint_of(cli))
     assert (type(loaded), loaded.scale, loaded.width) == (Wide, 3.0, 8)
+
+
+def test_a_module_that_is_an_argument_keeps_its_own():
+    words = [f"--model={HERE}.Outer", f"--model.part={HERE}.Part", "--model.part.hidden=9", "--data=Rows"]
+    cli = LightningCLI(args=["fit", *QUIET, *SGD, *words], subclass_mode_data=True)
+    assert cli.model.part.hparams == {"hidden": 9}
+    assert cli.model.hparams["part"] == {"class_path": f"{HERE}.Part", "init_args": {"hidden": 9}}
+    loaded = L.LightningModule.load_from_checkpoint(checkpoint_of(cli))
+    assert (type(loaded.part), loaded.part.hparams) == (Part, {"hidden": 9})
+    assert loaded.hparams == cli.model.hparams
 
 
 def test_without_support_the_arguments_are_kept_as_they_are():
