@@ -29,10 +29,10 @@ def test_the_doors_lead_to_it():
 @pytest.mark.parametrize(
     ("settings", "words"),
     [
-        ({"devices": 2}, "several devices"),
+        ({"devices": 2, "strategy": "single_device"}, "one device only"),
         ({"devices": 0}, "no device"),
-        ({"num_nodes": 2}, "several nodes"),
-        ({"strategy": "ddp"}, "not available yet"),
+        ({"num_nodes": 2}, "where the other nodes are"),
+        ({"strategy": "fsdp"}, "not available yet"),
         ({"strategy": "nonsense"}, "invalid strategy"),
         ({"strategy": 3}, "wrong type"),
         ({"accelerator": "nonsense"}, "invalid accelerator"),
