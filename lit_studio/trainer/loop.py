@@ -33,10 +33,10 @@ from torch.optim import Optimizer
 from lit_studio.base.errors import InvalidValueError, MisconfigurationException
 from lit_studio.base.events import EpochEnded
 from lit_studio.trainer.combined_loader import CombinedLoader
-from lit_studio.trainer.data import Loaders, LookAhead, fixed_batch_size, length, training_loaders
+from lit_studio.trainer.data import Loaders, LookAhead, fixed_batch_size, length, set_epoch, training_loaders
 from lit_studio.trainer.optimization import LRSchedulerConfig, Optimization, Schedulers
 from lit_studio.trainer.progress_views import ProgressViews
-from lit_studio.trainer.state import Position, RunningStage
+from lit_studio.trainer.state import ALL, Position, RunningStage
 from lit_studio.trainer.step import TrainingStep
 from lit_studio.trainer.stretch import Stretch
 
@@ -154,7 +154,7 @@ class FitLoop(ProgressViews):
             self.val_check_batch = INFINITE
         elif isinstance(interval, int):
             self.val_check_batch = interval
-            if interval > batches and trainer.check_val_every_n_epoch is not None:
+            if interval > batches and trainer.check_val_every_n_epoch is not None and trainer.limit_val_batches:
                 raise InvalidValueError(
                     "`val_check_interval` must be less than or equal to the number of the training batches",
                     value=interval,
@@ -224,7 +224,7 @@ class FitLoop(ProgressViews):
         """Train until a bound is reached or someone wants it to stop."""
         trainer, position = self._trainer, self.position
         self.setup_data()
-        if trainer.enable_validation:
+        if trainer.enable_validation and self.checks_epoch():
             trainer.validation.setup_data()
         self.samples, self.data_wait = 0, 0.0
         if self.max_batches == 0:
@@ -254,6 +254,8 @@ class FitLoop(ProgressViews):
         self._validates = trainer.enable_validation
         if not resumed:
             trainer.hooks.call("on_train_epoch_start")
+        if trainer.accumulate_grad_batches == 1:
+            position.settled = ALL  # where an earlier epoch accumulated
         whole = self._run_batches(skip=position.batches_begun if resumed else 0)
         trainer.observation.flush(position.batches_done)
         trainer.epoch_over = "train"
@@ -282,10 +284,7 @@ class FitLoop(ProgressViews):
     def _set_epoch(self) -> None:
         assert self.loaders is not None
         for loader in getattr(self.loaders.flat[0], "flattened", self.loaders.flat):
-            for sampler in (getattr(loader, "sampler", None), getattr(loader, "batch_sampler", None)):
-                for one in (sampler, getattr(sampler, "sampler", None)):
-                    if callable(getattr(one, "set_epoch", None)):
-                        one.set_epoch(self.position.epoch)  # type: ignore[union-attr]
+            set_epoch(loader, self.position.epoch)
 
     # Batches ----------------------------------------------------------------------------------------------------
 
@@ -312,15 +311,15 @@ class FitLoop(ProgressViews):
         trainer, position, loader = self._trainer, self.position, self.loaders.flat[0]
         observation, count, clock = trainer.observation, trainer.count_samples, time.monotonic
         combined, size = isinstance(loader, CombinedLoader), fixed_batch_size(loader)
+        fetch, stretch = self._fetch, None if combined or ahead is not None else self._stretch()
+        mark = clock()
+        while position.batches_begun < total:
             if stretch is not None and (until := self._free_until(total)) > position.batches_begun:
                 by_step = self._schedulers.by_step
                 schedule = partial(self._schedulers.step, by_step) if by_step else None
                 if stretch.run(batches, until, size, schedule):
                     return False
                 mark = clock()
-        fetch, stretch = self._fetch, None if combined or ahead is not None else self._stretch()
-        mark = clock()
-        while position.batches_begun < total:
             try:
                 batch = fetch(batches)
             except StopIteration:
@@ -343,6 +342,8 @@ class FitLoop(ProgressViews):
                 trainer.results.batch = batch
                 if self._on_batch_start(batch, batch_idx) == -1:
                     position.batches_done += 1
+                    position.is_last_batch = True
+                    self._schedulers.step(self._schedulers.by_epoch)
                     return False
             ended = self._run_batch(batch, batch_idx, position.is_last_batch)
             self.samples += count(batch) if size is None or position.is_last_batch else size
@@ -350,6 +351,7 @@ class FitLoop(ProgressViews):
                 return position.is_last_batch
             mark = clock()
         return True
+
     def _stretch(self) -> Stretch | None:
         """What runs the usual steps, None if this epoch's are others or something is to be done before each."""
         plain = self._transfer is None and self._on_batch_start is None and not self._schedulers.plateau_by_step
@@ -368,7 +370,6 @@ class FitLoop(ProgressViews):
         earlier = self.position.earlier_batches if every is None else 0
         return min(total, ((self.position.batches_begun + earlier) // length + 1) * length - earlier) - 1
 
-
     def _run_batch(self, batch: Any, batch_idx: int, last: bool) -> bool:
         """One batch from its step to its validation; whether the epoch ends after it."""
         trainer, position = self._trainer, self.position
@@ -384,6 +385,7 @@ class FitLoop(ProgressViews):
         if last and self._schedulers.by_epoch:
             self._schedulers.step(self._schedulers.by_epoch)
         if self._on_batch_end is not None:
+            self._on_batch_end(self._step.take_outputs(), batch, batch_idx)
         return self.conclude(last, stepping)
 
     def conclude(self, last: bool, stepping: bool) -> bool:
@@ -394,7 +396,6 @@ class FitLoop(ProgressViews):
             stepping: whether the optimizers stepped.
         """
         trainer, position = self._trainer, self.position
-            self._on_batch_end(self._step.take_outputs(), batch, batch_idx)
         position.batches_done += 1
         if self._validates and self._validation_is_due(last):
             self._validate(stepping)
@@ -410,7 +411,7 @@ class FitLoop(ProgressViews):
 
     def _validation_is_due(self, last: bool) -> bool:
         trainer, every = self._trainer, self._trainer.check_val_every_n_epoch
-        if every is not None and (self.position.epoch + 1) % every != 0:
+        if not self.checks_epoch():
             return False
         if trainer.should_stop and self._may_stop() and not trainer.stopped_by_person:
             return True
@@ -421,6 +422,11 @@ class FitLoop(ProgressViews):
             return last
         done = self.position.batches_begun + (self.position.earlier_batches if every is None else 0)
         return done % self.val_check_batch == 0
+
+    def checks_epoch(self) -> bool:
+        """Whether the present epoch is one with validation, as far as ``check_val_every_n_epoch`` says."""
+        every = self._trainer.check_val_every_n_epoch
+        return every is None or (self.position.epoch + 1) % every == 0
 
     def _validate(self, stepped: bool) -> None:
         trainer = self._trainer
