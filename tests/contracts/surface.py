@@ -22,6 +22,7 @@ AGREED = Path(__file__).with_name("public_surface.txt")
 MODULES = (
     "lit_studio",
     "lit_studio.pytorch",
+    "lit_studio.pytorch.cli",
     "lit_studio.fabric",
     "lit_studio.base.errors",
     "lit_studio.base.events",
