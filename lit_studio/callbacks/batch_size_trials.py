@@ -150,7 +150,9 @@ def find_batch_size(trainer: Trainer, module: LightningModule, search: Search, n
 
 def _limit(trainer: Trainer, steps: int) -> None:
     if trainer.state.fn == "fit":
-        trainer.limit_train_batches, trainer.limit_val_batches = 1.0, steps
+        trainer.limit_train_batches = 1.0
+        if trainer.limit_val_batches:  # else there is no validation
+            trainer.limit_val_batches = steps
         trainer.fit_loop.max_steps = trainer.global_step + steps
         return
     assert trainer.state.stage is not None

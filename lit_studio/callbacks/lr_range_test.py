@@ -156,7 +156,8 @@ def find_learning_rate(
         optimization.schedulers = [replace(config, frequency=_NEVER) for config in optimization.schedulers]
         loop.max_steps = trainer.global_step + test.num_training
         loop.min_steps, loop.min_epochs = None, 0
-        trainer.limit_val_batches = test.num_training
+        if trainer.limit_val_batches:  # else there is no validation
+            trainer.limit_val_batches = test.num_training
         try:
             rehearsal.run()
         finally:

@@ -115,7 +115,8 @@ def rehearse(trainer: Trainer, callbacks: Sequence[Callback]) -> Iterator[Rehear
     kept = [(holder, dict(vars(holder))) for holder in holders]
     modes, gradients = _modes(trainer), [(parameter, parameter.grad) for parameter in module.parameters()]
     with isolate_rng():
-        trainer.callbacks, state = [], _remember(trainer)
+        trainer.callbacks = []  # what they keep is not touched
+        state = _remember(trainer)
         trainer.callbacks = list(callbacks)
         trainer.loggers = [DummyLogger()] if trainer.loggers else []  # a step may talk to ``self.logger``
         trainer.results, trainer.observation = Results(trainer.fit_loop.position), Unseen(trainer)
@@ -129,7 +130,7 @@ def rehearse(trainer: Trainer, callbacks: Sequence[Callback]) -> Iterator[Rehear
         finally:
             trainer.results.clear()  # torchmetrics objects among them
             stopped = trainer.stopped_by_person
-            trainer.callbacks = []  # theirs is not touched
+            trainer.callbacks = []
             _recall(trainer, state)
             for holder, attributes in kept:
                 vars(holder).clear()
