@@ -5,6 +5,7 @@ It must not know the loop.
 
 from __future__ import annotations
 
+import inspect
 import warnings
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
@@ -37,6 +38,11 @@ class LambdaCallback(Callback):
                 raise InvalidValueError("There is no such hook", value=name, valid=f"one of {', '.join(HOOKS)}")
             if function is not None:
                 setattr(self, name, function)
+
+
+# For whoever asks what can be given: a command line, for instance.
+_ARGUMENTS = [inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=None) for name in HOOKS]
+LambdaCallback.__signature__ = inspect.Signature(_ARGUMENTS)  # type: ignore[attr-defined]
 
 
 class GradientAccumulationScheduler(Callback):

@@ -9,8 +9,8 @@ from lit_studio.trainer.resume import LAYOUT as __version__  # code asks whether
 from lit_studio.trainer.seed import seed_everything
 
 __all__ = [
-    "__version__",
     "Fabric",
+    "__version__",
     "is_wrapped",
     "seed_everything",
 ]

@@ -12,11 +12,11 @@ from lit_studio.trainer.seed import seed_everything
 from lit_studio.trainer.trainer import Trainer
 
 __all__ = [
-    "__version__",
     "Callback",
     "LightningDataModule",
     "LightningModule",
     "Trainer",
+    "__version__",
     "accelerators",
     "callbacks",
     "core",

@@ -137,7 +137,13 @@ class ModelHooks:
 
 
 class DataHooks:
-    """Where data comes from and how a batch reaches the device; for modules and datamodules."""
+    """Where data comes from and how a batch reaches the device; for modules and datamodules.
+
+    Attributes:
+        prepare_data_per_node: whether one process of each node calls ``prepare_data`` (default), or only one of all.
+    """
+
+    prepare_data_per_node = True
 
     def prepare_data(self) -> None:
         """Download, unpack, tokenize; called in one process only, so don't set state here."""

@@ -1,0 +1,10 @@
+"""Lightning's `lightning.fabric.plugins.environments.slurm`: who started the ranks.
+
+It must not hold anything of its own: these are other names for what lies in `lit_studio.trainer`.
+"""
+
+from lit_studio.trainer.environments import SLURMEnvironment
+
+__all__ = [
+    "SLURMEnvironment",
+]

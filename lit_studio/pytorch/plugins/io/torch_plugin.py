@@ -1,0 +1,10 @@
+"""Lightning's `lightning.pytorch.plugins.io.torch_plugin`: ways of saving and loading checkpoints.
+
+It must not hold anything of its own: these are other names for what lies in `lit_studio.trainer`.
+"""
+
+from lit_studio.trainer.checkpoint_io import TorchCheckpointIO
+
+__all__ = [
+    "TorchCheckpointIO",
+]
