@@ -109,7 +109,7 @@ class Outbox:
             return
         if isinstance(trouble, LoggerError):
             raise trouble
-        raise LoggerError(f"{self.name} can't deliver: {without_secrets(repr(trouble))}") from trouble
+        raise LoggerError(f"{self.name} can't deliver: {_words(trouble)}") from trouble
 
     def flush(self, limit: float) -> int:
         """Wait until all is delivered or given up.
@@ -206,6 +206,12 @@ def without_secrets(text: str) -> str:
     return _CREDENTIALS.sub(r"\1***@", text)
 
 
+def _words(error: Exception) -> str:
+    """``error`` on one line that a person can read."""
+    words = without_secrets(" ".join(f"{type(error).__name__}: {error}".split()))
+    return words if len(words) <= 300 else f"{words[:299]}…"
+
+
 class QueuedLogger(Logger):
     """A logger that delivers on a thread of its own; see :class:`Outbox`.
 
@@ -244,5 +250,5 @@ class QueuedLogger(Logger):
         trouble, box._trouble = box._trouble, None
         box.failed = box.dropped = 0
         if told:
-            cause = f" The first error was {without_secrets(repr(trouble))}." if trouble is not None else ""
+            cause = f" The first error was {_words(trouble)}" if trouble is not None else ""
             warnings.warn(f"{box.name} has not sent everything: {told}.{cause}", stacklevel=2)
