@@ -118,7 +118,7 @@ class FitLoop(ProgressViews):
         return self._trainer.stopped_by_person or (enough_epochs and enough_steps and agreed)
 
     def _explain_minimum(self) -> None:
-        if not self._explained:
+        if not self._explained and (self._trainer.ranks is None or self._trainer.ranks.stopping):
             self._explained = True
             _log.info(
                 "Trainer was signaled to stop but the required `min_epochs=%r` or `min_steps=%r` has not been met. "
