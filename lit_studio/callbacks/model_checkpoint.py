@@ -405,11 +405,9 @@ class ModelCheckpoint(Checkpoint):
     def _remove(self, trainer: Trainer, path: str) -> None:
         inside = self.dirpath is not None and Path(self.dirpath) in Path(path).parents
         if trainer.is_global_zero and inside and not _same_file(path, trainer.ckpt_path):
-            if trainer.checkpoint_io is not None:
-                trainer.checkpoint_io.remove_checkpoint(path)
-                return
+            io = trainer.checkpoint_io
             with contextlib.suppress(FileNotFoundError):
-                Path(path).unlink()
+                Path(path).unlink() if io is None else io.remove_checkpoint(path)
 
     def _tell(self, trainer: Trainer, path: str, reason: str) -> None:
         if self.verbose:

@@ -163,7 +163,7 @@ class CSVLogger(FolderLogger):
             self._experiment = ExperimentWriter(self.log_dir)
         return self._experiment
 
-    def log_hyperparams(self, params: dict[str, Any] | Namespace, *args: Any, **kwargs: Any) -> None:
+    def log_hyperparams(self, params: dict[str, Any] | Namespace | None = None, *args: Any, **kwargs: Any) -> None:
         """Keep hyper-parameters for ``hparams.yaml``."""
         self.experiment.log_hparams(params_to_dict(params))
 
