@@ -17,7 +17,14 @@ from typing import Any
 import nbformat
 
 from lit_studio.base.events import (
-    CheckpointSaved, EpochEnded, Event, MetricsLogged, Points, Progressed, RunEnded, RunStarted,
+    CheckpointSaved,
+    EpochEnded,
+    Event,
+    MetricsLogged,
+    Points,
+    Progressed,
+    RunEnded,
+    RunStarted,
 )  # fmt: skip
 from lit_studio.base.runs import RunDirectory, RunRecorder
 from tests.browser.lab import RUN_TYPE
@@ -96,21 +103,22 @@ class GrowingRun:
         self._thread.start()
 
     def end(self, state: str = "finished", error: str = "") -> None:
-        """Stop growing and end the run."""
+        """Stop growing and end the run; a second call does nothing."""
         self._over.set()
         if self._thread is not None:
             self._thread.join()
-        self.tell(RunEnded(time.time(), state, "train", self.step, self.epoch, error))
-        self.recorder.close()
+            self._thread = None
+        if self.recorder.status.is_active:
+            self.tell(RunEnded(time.time(), state, "train", self.step, self.epoch, error))  # type: ignore[arg-type]
+            self.recorder.close()
 
     def write_notebook(self, name: str = "train.ipynb", picture: bytes | None = None) -> Path:
         """A notebook in whose first cell's output the run is shown, as a kernel would have left it."""
+        where = self.run.path.relative_to(self.folder).as_posix()
         data: dict[str, Any] = {
-            RUN_TYPE: {
-                "run": self.run.info.id, "directory": "lightning_logs/version_0", "name": "version_0", "view": "training",
-            },
+            RUN_TYPE: {"run": self.run.info.id, "directory": where, "name": "version_0", "view": "training"},
             "text/plain": "version_0",
-        }  # fmt: skip
+        }
         if picture:
             data["image/png"] = base64.b64encode(picture).decode()
         output = nbformat.v4.new_output("display_data", data)

@@ -1,5 +1,6 @@
 /**
- * When charts are drawn: one at a time, only those on the screen, and then a rest of three times as long.
+ * When charts are drawn: one at a time, only those on the screen, and then a rest of three times as long as it took,
+ * by our own work or by the browser's to bring it onto the screen.
  * It must not know what a drawing is.
  */
 
@@ -11,6 +12,7 @@ export interface Drawable {
 const REST = 3;
 /** After a drawing that took long for other reasons (a new theme, a busy page) the others don't wait as long. */
 const REST_MOST = 300;
+const TWO_FRAMES = 36;
 /** Charts a little below the edge are drawn before they are scrolled into view. */
 const AHEAD = '120px';
 
@@ -92,12 +94,31 @@ export class DrawQueue<T extends Drawable> {
         } catch (error) {
           this.failed(error);
         }
-        const rest = Math.min(REST_MOST, REST * (performance.now() - began));
+        const worked = performance.now() - began;
+        const shown = (await this.frames()) - TWO_FRAMES;
+        const rest = Math.min(REST_MOST, REST * Math.max(worked, shown));
         await new Promise<void>(resolve => (this.timer = window.setTimeout(resolve, rest)));
       }
     } finally {
       this.busy = false;
     }
+  }
+
+  /**
+   * Milliseconds until two frames are there. The browser begins the second only when it has painted the first, so
+   * what is beyond two frames' time is what the drawing has cost it.
+   */
+  private frames(): Promise<number> {
+    const began = performance.now();
+    return new Promise(resolve => {
+      const done = (): void => {
+        window.clearTimeout(this.timer);
+        resolve(performance.now() - began);
+      };
+      // A page that is covered gets no frames.
+      this.timer = window.setTimeout(done, REST_MOST);
+      requestAnimationFrame(() => requestAnimationFrame(done));
+    });
   }
 
   private next(): T | undefined {

@@ -35,6 +35,8 @@ export interface Curve {
   /** An abandoned stretch, in grey. */
   branch: boolean;
   dots: boolean;
+  /** So many points that the line is drawn as a hair, which takes a tenth of the time. */
+  dense: boolean;
 }
 
 /** Everything that is needed to draw. Figures with the same `frame` differ in points, ranges and ticks only. */
@@ -59,6 +61,7 @@ export interface Margin {
 
 /** A curve of so few points shows them as dots: a line of one point could not be seen. */
 const DOTS_UP_TO = 40;
+const DENSE_FROM = 600;
 const MOST_X_TICKS = 12;
 const FONT_SIZE = 11;
 const CHARACTER = 6.3;
@@ -89,7 +92,7 @@ export function layOut(view: View, held: Figure | null): Figure {
     view.width,
     view.height,
     view.theme,
-    curves.map(curve => [curve.uid, curve.line.slot])
+    curves.map(curve => [curve.uid, curve.line.slot, curve.dense])
   ]);
   return { view, curves, x: view.x, y, xTicks, yTicks, margin, frame };
 }
@@ -109,7 +112,8 @@ function curvesOf({ lines, smoothing, x }: View): Curve[] {
       // A mean of a few points would only hide them.
       faint: smoothing > 0 && series.length > DOTS_UP_TO,
       branch: false,
-      dots: series.length <= DOTS_UP_TO
+      dots: series.length <= DOTS_UP_TO,
+      dense: series.length > DENSE_FROM
     };
     raw.push(curve);
     if (curve.faint) {
@@ -156,7 +160,7 @@ export function tracesOf({ curves, view: { theme } }: Figure, bare = false): Tra
       line: {
         color,
         dash: quiet ? 'solid' : dashOf(curve.line.slot),
-        width: quiet ? 1 : theme.contrast ? BOLD_WIDTH : LINE_WIDTH
+        width: quiet ? 1 : widthOf(curve, theme)
       },
       marker: { color, size: quiet ? 3 : 5 },
       opacity: curve.faint ? FAINT : 1,
@@ -164,6 +168,10 @@ export function tracesOf({ curves, view: { theme } }: Figure, bare = false): Tra
       hoverinfo: 'skip'
     };
   });
+}
+
+function widthOf({ dense }: Curve, { contrast }: Theme): number {
+  return contrast ? (dense ? LINE_WIDTH : BOLD_WIDTH) : dense ? 1 : LINE_WIDTH;
 }
 
 /**

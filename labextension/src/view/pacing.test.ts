@@ -193,7 +193,9 @@ describe('DrawQueue', () => {
     report(all.map(({ element }) => ({ target: element, isIntersecting: true })));
     all.forEach(item => queue.ask(item));
     await vi.advanceTimersByTimeAsync(1000);
-    expect(times[1] - times[0]).toBeCloseTo(80, 0);
+    const passed = times[1] - times[0]; // 20 of drawing, two frames, and 60 of rest
+    expect(passed).toBeGreaterThanOrEqual(80 + 16);
+    expect(passed).toBeLessThanOrEqual(80 + 40);
     queue.dispose();
   });
 

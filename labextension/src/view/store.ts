@@ -153,15 +153,16 @@ function holding({ id, stride, length, branches }: Series): string {
 
 /** Drop the points from bucket `start` on and append; whether anything is different now. */
 function append(series: Series, head: SeriesHeader, x: Float64Array, y: Float32Array): boolean {
-  const changed = x.length > 0 || head.total !== series.total;
+  const keep = Math.min(series.length, head.start * (head.stride === 1 ? 1 : 2));
+  const length = keep + x.length;
+  // The bucket that may have grown is sent each time, whether it has or not.
+  const changed = head.total !== series.total || length !== series.length || differs(series, keep, x, y);
   series.total = head.total;
   series.stride = head.stride;
   series.last = head.last;
   series.min = head.min;
   series.max = head.max;
   series.nonfinite = head.nonfinite;
-  const keep = Math.min(series.length, head.start * (head.stride === 1 ? 1 : 2));
-  const length = keep + x.length;
   if (length > series.x.length) {
     const room = Math.max(64, length * 2);
     const [oldX, oldY] = [series.x, series.y];
@@ -174,4 +175,8 @@ function append(series: Series, head: SeriesHeader, x: Float64Array, y: Float32A
   series.y.set(y, keep);
   series.length = length;
   return changed;
+}
+
+function differs(series: Series, keep: number, x: Float64Array, y: Float32Array): boolean {
+  return x.some((at, i) => at !== series.x[keep + i] || !Object.is(y[i], series.y[keep + i]));
 }
