@@ -191,6 +191,10 @@ class LightningArgumentParser(ArgumentParser):
         makers = instantiators or self.makers or None
         return super().instantiate(namespace, instantiate_groups, instantiators=makers)
 
+    def __getstate__(self) -> dict[str, Any]:
+        # A callback takes the parser to other ranks, where the modules are made already.
+        return {**self.__dict__, "makers": []}
+
     def _add_choice(self, chosen: Any, key: str, bases: tuple[type, ...], skip: str) -> None:
         for one in chosen if isinstance(chosen, tuple) else (chosen,):
             if not (isinstance(one, type) and issubclass(one, bases)):

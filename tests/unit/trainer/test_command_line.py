@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 import json
 import os
+import pickle
 import subprocess
 import sys
 from pathlib import Path
@@ -297,6 +298,13 @@ def test_loggers_and_profilers_have_short_names(tmp_path):
         "--trainer.logger+=CSVLogger", f"--trainer.logger.save_dir={tmp_path}", "--trainer.logger+=DummyLogger"
     )
     assert [type(one).__name__ for one in both.trainer.loggers] == ["CSVLogger", "DummyLogger"]
+
+
+def test_what_keeps_the_configuration_can_go_to_another_process(tmp_path):
+    cli = fit()
+    (saver,) = (one for one in cli.trainer.callbacks if isinstance(one, SaveConfigCallback))
+    elsewhere = pickle.loads(pickle.dumps(saver))
+    assert elsewhere.parser.dump(elsewhere.config) == saver.parser.dump(saver.config)
 
 
 def test_a_trainer_can_be_made_again():
