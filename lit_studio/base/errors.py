@@ -7,6 +7,7 @@ This module must not know who raises them. The tree::
     ├── InvalidValueError            one value outside what is valid            (also ValueError)
     ├── InvalidTypeError             one object of the wrong type               (also TypeError)
     ├── InvalidStateError            a call at a time when it can't work        (also RuntimeError)
+    ├── RemovedError                 a hook of earlier versions of Lightning    (also NotImplementedError)
     ├── MissingAttributeError        an object lacks an attribute               (also AttributeError)
     ├── MissingDependencyError       an optional package; names the extra       (also ImportError)
     ├── MissingBuildError            the browser side of a checkout that was never built
@@ -86,6 +87,10 @@ class InvalidStateError(StudioError, RuntimeError):
 
 class MissingAttributeError(StudioError, AttributeError):
     """An object lacks an attribute that was asked for by name."""
+
+
+class RemovedError(StudioError, NotImplementedError):
+    """A hook or an argument that earlier versions of Lightning had, and that would do nothing now."""
 
 
 class MissingDependencyError(StudioError, ImportError):

@@ -202,7 +202,7 @@ class BackboneFinetuning(BaseFinetuning):
         backbone_initial_lr: its first rate; beats the ratio.
         should_align: whether its rate stops growing at the first group's.
         initial_denom_lr: kept for callers; the first rate is always given here.
-        train_bn: whether BatchNorm in the backbone is trained.
+        train_bn: whether BatchNorm in the backbone is among what is thawed; before that it is trained anyway.
         verbose: whether to log both rates each epoch.
         rounding: digits of the logged rates.
 
@@ -255,8 +255,8 @@ class BackboneFinetuning(BaseFinetuning):
         super().setup(trainer, pl_module, stage)
 
     def freeze_before_training(self, pl_module: LightningModule) -> None:
-        """Freeze the backbone."""
-        self.freeze(pl_module.backbone, train_bn=self.train_bn)
+        """Freeze the backbone; its BatchNorm is trained from the start, whatever ``train_bn`` is."""
+        self.freeze(pl_module.backbone)
 
     def finetune_function(self, pl_module: LightningModule, epoch: int, optimizer: Optimizer) -> None:
         """Thaw the backbone at its epoch, then let its rate grow."""

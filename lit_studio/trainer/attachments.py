@@ -60,6 +60,7 @@ def resolve_callbacks(
     Raises:
         InvalidTypeError: something that is no callback.
         MisconfigurationException: a callback of a kind that is switched off, or two progress bars.
+        InvalidStateError: two that keep state have one key.
     """
     callbacks = [] if given is None else list(given) if isinstance(given, Sequence) else [given]
     for one in callbacks:
@@ -81,6 +82,7 @@ def resolve_callbacks(
         callbacks.append(Timer(duration=plan.max_time, interval="step"))
     if checkpointing is not False and defaults and not any(isinstance(one, Checkpoint) for one in callbacks):
         callbacks.append(ModelCheckpoint())
+    check_state_keys(callbacks)
     return in_order(callbacks)
 
 

@@ -255,8 +255,9 @@ def set_epoch(loader: Any, epoch: int) -> None:
     samplers = [getattr(loader, "sampler", None), getattr(loader, "batch_sampler", None)]
     samplers.append(getattr(samplers[1], "sampler", None))
     for sampler in {id(one): one for one in samplers}.values():
-        if callable(getattr(sampler, "set_epoch", None)):
-            sampler.set_epoch(epoch)
+        tell = getattr(sampler, "set_epoch", None)
+        if callable(tell):
+            tell(epoch)
 
 
 def length(loader: Any) -> float:

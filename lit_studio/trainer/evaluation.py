@@ -260,10 +260,12 @@ class EvaluationLoop:
         else:
             found = trainer.observation.log_epoch(self._stage, step=trainer.fit_loop.position.stepped)
         outputs: list[dict[str, float]] = [{} for _ in range(loaders)]
-        for series, value in found:
+        for series, _ in found:
+            if not series.logger:
+                continue
             own = outputs if series.loader is None else outputs[series.loader : series.loader + 1]
-            for output in own:
-                output[series.epoch_name] = value
+            for output in own:  # as exact as everywhere else where somebody may look
+                output[series.epoch_name] = float(results.callback_metrics[series.epoch_name])
         return outputs
 
     def collect(self) -> list[Any] | None:

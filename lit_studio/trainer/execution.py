@@ -28,6 +28,7 @@ from lit_studio.trainer.module import LightningModule, attach, unwrap_compiled
 from lit_studio.trainer.ranks import prepare_data
 from lit_studio.trainer.state import RunningStage, TrainerFn, TrainerStatus
 from lit_studio.trainer.termination import SIGTERMException, ends_gracefully
+from lit_studio.trainer.verification import WORDS, verify
 
 if TYPE_CHECKING:
     from lit_studio.trainer.trainer import Trainer
@@ -39,8 +40,6 @@ STAGES = {
     TrainerFn.TESTING: RunningStage.TESTING,
     TrainerFn.PREDICTING: RunningStage.PREDICTING,
 }
-WORDS = {"fit": "train", "validate": "val", "test": "test", "predict": "predict"}
-STEPS = {"fit": "training_step", "validate": "validation_step", "test": "test_step"}
 
 
 @dataclass(frozen=True)
@@ -121,7 +120,7 @@ def _accept(trainer: Trainer, call: Call) -> LightningModule:
 def _run(trainer: Trainer, call: Call, module: LightningModule) -> Any:
     trainer.strategy.setup_environment()
     _attach(trainer, call, module)
-    _verify(trainer, module)
+    verify(trainer, module)
     if call.fn == TrainerFn.FITTING:
         trainer.fit_loop.settle_bounds()
     checkpoint = _read(trainer, call)
@@ -133,6 +132,7 @@ def _run(trainer: Trainer, call: Call, module: LightningModule) -> Any:
     result = None
     with suppress(EndOfCall):
         _set_up(trainer, module, checkpoint)
+        module.zero_grad()  # an earlier call's gradients are nobody's
         with _conditions(trainer):
             result = _LOOPS[call.fn](trainer, call, checkpoint)
     _tear_down(trainer)
@@ -173,55 +173,6 @@ def validates(trainer: Trainer) -> bool:
     return trainer.limit_val_batches > 0 and stepped and trainer.source.has("val")
 
 
-def _verify(trainer: Trainer, module: LightningModule) -> None:
-    fn = str(trainer.state.fn)
-    step = STEPS.get(fn)
-    if step is not None and not overrides(module, step):
-        raise MisconfigurationException(
-            f"No `{step}()` method defined to run `Trainer.{fn}`",
-            advice=f"Lit Studio's Trainer needs `{step}()` in your LightningModule.",
-        )
-    if fn == "predict" and not overrides(module, "predict_step") and not overrides(module, "forward"):
-        raise MisconfigurationException("`Trainer.predict` requires `forward` or `predict_step` to run")
-    if not trainer.source.has(WORDS[fn]):
-        raise MisconfigurationException(
-            f"An invalid dataloader was passed to `Trainer.{fn}`: there is none",
-            advice=f"Either pass a dataloader to `.{fn}()`, or implement `{WORDS[fn]}_dataloader()` in your "
-            "LightningModule or LightningDataModule.",
-        )
-    if fn == "fit":
-        _verify_fit(trainer, module)
-
-
-def _verify_fit(trainer: Trainer, module: LightningModule) -> None:
-    if not overrides(module, "configure_optimizers"):
-        raise MisconfigurationException(
-            "No `configure_optimizers()` method defined",
-            advice="Lit Studio's Trainer needs `configure_optimizers()` in your LightningModule.",
-        )
-    steps, data = overrides(module, "validation_step"), trainer.source.has("val")
-    if steps and not data and trainer.limit_val_batches:
-        warnings.warn("You defined a `validation_step` but have no `val_dataloader`. Skipping val loop.", stacklevel=2)
-    if data and not steps:
-        warnings.warn(
-            "You passed in a `val_dataloader` but have no `validation_step`. Skipping val loop.", stacklevel=2
-        )
-    if not module.automatic_optimization:
-        manual = {
-            "Automatic gradient clipping": ("gradient_clip_val", trainer.gradient_clip_val),
-            "Automatic gradient accumulation": (
-                "accumulate_grad_batches",
-                trainer.accumulate_grad_batches if trainer.accumulate_grad_batches != 1 else None,
-            ),
-        }
-        for what, (name, value) in manual.items():
-            if value:
-                raise MisconfigurationException(
-                    f"{what} is not supported for manual optimization",
-                    advice=f"Remove `Trainer({name}={value})` or switch to automatic optimization.",
-                )
-
-
 def _read(trainer: Trainer, call: Call) -> dict[str, Any] | None:
     path = call.ckpt_path
     if path is None and call.model is None and getattr(trainer.checkpoint_callback, "best_model_path", None):
@@ -245,18 +196,19 @@ def _set_up(trainer: Trainer, module: LightningModule, checkpoint: dict[str, Any
     if datamodule is not None:
         datamodule.setup(stage=fn)
     trainer.hooks.call("setup", stage=fn)
-    if overrides(module, "configure_model"):
-        with trainer.precision_plugin.module_init_context():
-            module.configure_model()
+    for name in ("configure_sharded_model", "configure_model"):  # the former is the latter's older name
+        if overrides(module, name):
+            with trainer.precision_plugin.module_init_context():
+                getattr(module, name)()
     if checkpoint is not None:
         resume.restore_module(trainer, checkpoint)
+    _log_hyperparameters(trainer)
     if trainer.plan.compile is not None:
         trainer.compilation.apply(module, trainer.strategy.root_device)
     trainer.strategy.place(module, trainer.precision_plugin, trains=fn == "fit")
     if fn == "fit":
         trainer.fit_loop.optimization.configure(module, trainer)
         trainer.hooks.call("on_fit_start")
-    _log_hyperparameters(trainer)
     if checkpoint is not None and fn == "fit":
         resume.restore_training(trainer, checkpoint)
 

@@ -181,7 +181,7 @@ class FitLoop(ProgressViews):
         self._on_batch_end = trainer.hooks.find("on_train_batch_end")
         self._transfer = trainer.source.transfer(trainer.precision_plugin, trainer.strategy.root_device)
         self._fetch = trainer.profiled("train_dataloader_next", next)
-        self._usual = Stretch(trainer, self, self._fetch)
+        self._usual = Stretch(trainer, self)
         frozen = sum(not part.training for part in trainer.lightning_module.modules())
         if frozen:
             warnings.warn(
@@ -354,21 +354,27 @@ class FitLoop(ProgressViews):
 
     def _stretch(self) -> Stretch | None:
         """What runs the usual steps, None if this epoch's are others or something is to be done before each."""
-        plain = self._transfer is None and self._on_batch_start is None and not self._schedulers.plateau_by_step
-        if not plain or (self._validates and self._trainer.plan.val_check_seconds is not None):
+        trainer = self._trainer
+        hooked = self._transfer is not None or self._on_batch_start is not None or trainer.profiles
+        timed = self._validates and trainer.plan.val_check_seconds is not None
+        if hooked or timed or self._schedulers.plateau_by_step:
             return None
         self._usual.step = self._step.usual
         return None if self._usual.step is None else self._usual
 
-    def _free_until(self, total: float) -> float:
-        """How many batches of the epoch will have begun when the next one is the last or is followed by validation."""
-        if self._trainer.accumulate_grad_batches != 1:
+    def _free_until(self, total: float) -> int:
+        """How many batches of the epoch will have begun when there is something to decide after the next one."""
+        trainer, position = self._trainer, self.position
+        position.attention = False
+        if trainer.accumulate_grad_batches != 1 or trainer.should_stop:
             return 0
-        every, length = self._trainer.check_val_every_n_epoch, self.val_check_batch
-        if not self._validates or length == INFINITE or (every is not None and (self.position.epoch + 1) % every):
-            return total - 1
-        earlier = self.position.earlier_batches if every is None else 0
-        return min(total, ((self.position.batches_begun + earlier) // length + 1) * length - earlier) - 1
+        if self.max_steps != -1:
+            total = min(total, position.batches_begun + self.max_steps - position.optimizer_steps)
+        every, length = trainer.check_val_every_n_epoch, self.val_check_batch
+        if self._validates and length != INFINITE and self.checks_epoch():
+            earlier = position.earlier_batches if every is None else 0
+            total = min(total, ((position.batches_begun + earlier) // length + 1) * length - earlier)
+        return int(total) - 1
 
     def _run_batch(self, batch: Any, batch_idx: int, last: bool) -> bool:
         """One batch from its step to its validation; whether the epoch ends after it."""

@@ -125,6 +125,8 @@ class Optimization:
                 stacklevel=2,
             )
         self.optimizers, schedulers, monitor = take_apart(answer)
+        if not module.automatic_optimization:
+            _warn_of_ignored(schedulers)
         self.schedulers = [scheduler_config(item, monitor) for item in schedulers]
         for config in self.schedulers:
             self._check(config, module)
@@ -147,6 +149,8 @@ class Optimization:
 
     def _check(self, config: LRSchedulerConfig, module: LightningModule) -> None:
         scheduler = config.scheduler
+        if not module.automatic_optimization:
+            return  # whoever steps it knows how
         known = isinstance(scheduler, LRScheduler | ReduceLROnPlateau)
         if not known and not overrides(module, "lr_scheduler_step"):
             raise MisconfigurationException(
@@ -158,7 +162,7 @@ class Optimization:
                 "Some schedulers are attached with an optimizer that wasn't returned from `configure_optimizers`",
                 value=type(scheduler).__name__,
             )
-        if config.reduce_on_plateau and config.monitor is None and module.automatic_optimization:
+        if config.reduce_on_plateau and config.monitor is None:
             raise MisconfigurationException(
                 "`configure_optimizers` must include a monitor when a `ReduceLROnPlateau` scheduler is used",
                 advice='For example: {"optimizer": optimizer, "lr_scheduler": scheduler, "monitor": "metric_to_track"}',
@@ -199,6 +203,18 @@ def take_apart(answer: Any) -> tuple[list[Optimizer], list[Any], str | None]:
     )
 
 
+def _warn_of_ignored(schedulers: list[Any]) -> None:
+    """In manual optimization nothing steps a scheduler but ``training_step``."""
+    told = {key for item in schedulers if isinstance(item, Mapping) for key in item} - {"scheduler", "name"}
+    if told:
+        warnings.warn(
+            f"The lr scheduler dict contains the key(s) {sorted(told)}, but the keys will be ignored: call "
+            "`lr_scheduler.step()` yourself in manual optimization.",
+            RuntimeWarning,
+            stacklevel=4,
+        )
+
+
 def _is_optimizer(item: Any) -> bool:
     return isinstance(item, Optimizer)
 
@@ -235,7 +251,7 @@ def scheduler_config(item: Any, monitor: str | None) -> LRSchedulerConfig:
             'The lr scheduler dict must have the key "scheduler" with its item', value=given
         )
     if extra := set(given) - _CONFIG_KEYS:
-        warnings.warn(f"Found unsupported keys in the lr scheduler dict: {sorted(extra)}", stacklevel=3)
+        warnings.warn(f"Found unsupported keys in the lr scheduler dict: {sorted(extra)}", RuntimeWarning, stacklevel=3)
     if given.get("interval", "epoch") not in INTERVALS:
         raise MisconfigurationException(
             'The "interval" key in lr scheduler dict must be "step" or "epoch"', value=given["interval"]
@@ -419,5 +435,5 @@ class Schedulers:
         advice = "Condition can be set using `monitor` key in lr scheduler dict."
         if config.strict:
             raise MisconfigurationException(message, advice=advice)
-        warnings.warn(f"{message}. {advice} Skipping this update.", stacklevel=2)
+        warnings.warn(f"{message}. {advice} Skipping this update.", RuntimeWarning, stacklevel=2)
         return None

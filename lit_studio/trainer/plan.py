@@ -5,6 +5,7 @@ It must not know loops, callbacks or loggers: it holds numbers and switches.
 
 from __future__ import annotations
 
+import logging
 import math
 import os
 from collections.abc import Mapping
@@ -17,6 +18,7 @@ from lit_studio.base.errors import InvalidTypeError, InvalidValueError, Misconfi
 from lit_studio.trainer.compiling import resolve_compile
 from lit_studio.trainer.optimization import check_clipping
 
+_log = logging.getLogger("lit_studio")
 LIMITS = ("limit_train_batches", "limit_val_batches", "limit_test_batches", "limit_predict_batches")
 _UNITS = ("days", "hours", "minutes", "seconds")
 
@@ -127,32 +129,37 @@ def _dry_run(value: Any) -> int:
     if isinstance(value, bool):
         return int(value)
     if not isinstance(value, int) or value < 0:
-        raise MisconfigurationException("fast_dev_run is out of range", value=value, valid="a bool, or an int ≥ 0")
+        raise MisconfigurationException("fast_dev_run should be >= 0: a bool, or a number of batches", value=value)
     return value
 
 
 def _limit(name: str, value: Any) -> int | float:
     """A number of batches or a share of them."""
     if isinstance(value, bool) or not isinstance(value, int | float):
-        raise MisconfigurationException(f"You have passed an invalid value for {name}", value=value, valid="a number")
+        raise MisconfigurationException(f"You have passed invalid value for {name}", value=value, valid="a number")
     if isinstance(value, int) and value >= 0:
         return value
     if isinstance(value, float) and (0 <= value <= 1 or (value > 1 and value.is_integer())):
         return value if value <= 1 else int(value)
     raise MisconfigurationException(
-        f"You have passed an invalid value for {name}", value=value, valid="a float from 0.0 to 1.0 or an int ≥ 0"
+        f"You have passed invalid value for {name}", value=value, valid="a float from 0.0 to 1.0 or an int ≥ 0"
     )
 
 
 def _interval(value: Any, every: Any) -> tuple[int | float | None, float | None]:
     """When to validate: batches or a share of the epoch, or seconds."""
+    if value is not None and value == 1:
+        where = "after every batch" if isinstance(value, int) else "at the end of the training epoch"
+        _log.info("`Trainer(val_check_interval=%r)` was configured so validation will run %s.", value, where)
     value = 1.0 if value is None else value
     if isinstance(value, str | timedelta | Mapping):
         span = duration("val_check_interval", value)
         assert span is not None
         return None, span.total_seconds()
     if isinstance(value, bool) or not isinstance(value, int | float) or value <= 0:
-        raise MisconfigurationException("val_check_interval is out of range", value=value, valid="> 0")
+        raise MisconfigurationException(
+            "You have passed invalid value for val_check_interval", value=value, valid="> 0"
+        )
     if isinstance(value, float):
         if every is None and value != 1.0:
             raise MisconfigurationException(
@@ -161,7 +168,9 @@ def _interval(value: Any, every: Any) -> tuple[int | float | None, float | None]
             )
         if value > 1.0:
             raise MisconfigurationException(
-                "val_check_interval is out of range", value=value, valid="a float from 0.0 to 1.0 or an int"
+                "You have passed invalid value for val_check_interval",
+                value=value,
+                valid="a float from 0.0 to 1.0 or an int",
             )
     return value, None
 
@@ -176,7 +185,7 @@ def _every(value: Any) -> int | None:
 
 def _count(name: str, value: Any, least: int) -> int:
     if isinstance(value, bool) or not isinstance(value, int) or value < least:
-        raise MisconfigurationException(f"{name} should be an int greater than or equal to {least}", value=value)
+        raise MisconfigurationException(f"{name} should be an int >= {least}", value=value)
     return value
 
 
@@ -211,10 +220,14 @@ def _check_barebones(given: Mapping[str, Any]) -> None:
     ]
     conflicting += [name for name in ("num_sanity_val_steps", "fast_dev_run", "detect_anomaly") if given[name]]
     if conflicting:
+        given_too = ", ".join(f"{name}={given[name]!r}" for name in conflicting)
         raise InvalidValueError(
-            "Trainer(barebones=True) switches off everything that costs time, so these can't be on",
-            value=conflicting,
+            f"`Trainer(barebones=True, {given_too})` was passed, but barebones switches off everything that costs time"
         )
+    _log.info(
+        "You are running in `Trainer(barebones=True)` mode: no checkpoints, loggers, progress, summary, sanity check or "
+        "record, so that only the raw speed of the loop is left."
+    )
 
 
 def duration(name: str, value: Any) -> timedelta | None:
@@ -225,7 +238,7 @@ def duration(name: str, value: Any) -> timedelta | None:
         value: as above; None gives None.
 
     Raises:
-        InvalidValueError: a string of another form.
+        MisconfigurationException: a string of another form.
         InvalidTypeError: another type.
     """
     if value is None or isinstance(value, timedelta):
@@ -233,8 +246,8 @@ def duration(name: str, value: Any) -> timedelta | None:
     if isinstance(value, str):
         parts = value.strip().split(":")
         if len(parts) != len(_UNITS) or not all(part.isdigit() for part in parts):
-            raise InvalidValueError(
-                f"{name} can't be read", value=value, valid="DD:HH:MM:SS, for instance '00:12:00:00'"
+            raise MisconfigurationException(
+                f"{name} can't be read: a time has the format DD:HH:MM:SS", value=value, valid="'00:12:00:00'"
             )
         return timedelta(**dict(zip(_UNITS, map(int, parts), strict=True)))
     if isinstance(value, Mapping):

@@ -22,7 +22,8 @@ if TYPE_CHECKING:
     from lit_studio.trainer.shared_metrics import SharedMetrics
 
 REDUCTIONS: dict[Any, str] = {
-    **{name: name for name in ("mean", "sum", "min", "max")},
+    **{spelt: name for name in ("mean", "sum", "min", "max") for spelt in (name, name.upper(), name.capitalize())},
+    **dict.fromkeys(("avg", "AVG", "Avg"), "mean"),
     **{torch.mean: "mean", torch.sum: "sum", torch.min: "min", torch.max: "max"},
     **{min: "min", max: "max", sum: "sum"},
 }
@@ -167,8 +168,7 @@ class Results:
         loader: the index of the loader that runs now, None if there is one loader only.
         batch: the batch that runs now.
         eval_step: the step at which a value is logged outside training, None inside it.
-        losses, loss_steps: the losses of the steps since the last flush, logged or not.
-        wants_losses: whether each of them is kept; else some, to see that training hasn't gone astray.
+        losses, loss_steps: the losses of the steps since the last flush, logged or not; of quick steps, some.
         values: everything read so far by name, exact.
         callback_metrics, logged_metrics: the same as tensors on the host, by Lightning's rules of naming.
         progress_bar_metrics: floats, those logged with ``prog_bar=True``.
@@ -184,7 +184,7 @@ class Results:
         self.eval_step: int | None = None
         self.losses: list[Tensor | float] = []
         self.loss_steps: list[int] = []
-        self.wants_losses, self._keeps_tensors = True, False
+        self._keeps_tensors = False
         self.shared: SharedMetrics | None = None
         self._fresh: list[Series] = []
         self._unread: list[tuple[list[Read], list[int], list[float]]] = []
@@ -270,7 +270,8 @@ class Results:
             raise MisconfigurationException("`self.log(on_step=False, on_epoch=False)` is not useful", value=name)
         if name.endswith("/") or "/dataloader_idx_" in name:
             raise MisconfigurationException(
-                "This name can't be logged: Lit Studio adds '/dataloader_idx_N' for each loader itself", value=name
+                f"You called `self.log` with the key `{name}`, which can't be one: '/dataloader_idx_N' is added to it "
+                "where there are several loaders"
             )
         if reduce_fx not in REDUCTIONS:
             raise MisconfigurationException(
@@ -328,14 +329,14 @@ class Results:
             valid="a tensor with one element, a number or a torchmetrics.Metric",
         )
 
-    def note_loss(self, loss: Tensor) -> None:
-        """Keep the loss of a step."""
+    def note_loss(self, loss: Tensor, step: int | None = None) -> None:
+        """Keep the loss of ``step``, by default of the present one."""
         if loss.is_cpu:
             self.losses.append(loss.item())
         else:
             self._keeps_tensors = True
             self.losses.append(loss.detach())
-        self.loss_steps.append(self._position.stepped)
+        self.loss_steps.append(self._position.stepped if step is None else step)
 
     # Reading ----------------------------------------------------------------------------------------------------
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
+from operator import attrgetter
 from typing import Any
 
 
@@ -100,6 +101,7 @@ class Position:
         optimizer_steps: optimizer steps; this is ``global_step``.
         scheduler_steps: scheduler updates.
         epoch_optimizer_steps, epoch_scheduler_steps: their values when the epoch began.
+        attention: whether something was set on the trainer that the loop must look at before its next step.
     """
 
     epoch: int = 0
@@ -115,6 +117,7 @@ class Position:
     scheduler_steps: int = 0
     epoch_optimizer_steps: int = 0
     epoch_scheduler_steps: int = 0
+    attention: bool = False
 
     def to_loops(self, automatic: bool) -> dict[str, Any]:
         """The ``loops`` entry of a checkpoint, in the layout that Lightning reads.
@@ -140,7 +143,7 @@ class Position:
                 "optimizer": {"step": _pair(auto), "zero_grad": _pair(auto, started=True)}
             },
             "epoch_loop.manual_optimization.state_dict": {},
-            "epoch_loop.manual_optimization.optim_step_progress": _pair(manual),
+            "epoch_loop.manual_optimization.optim_step_progress": _pair((manual[0], manual[0])),
             "epoch_loop.val_loop.state_dict": {},
             "epoch_loop.val_loop.batch_progress": _untouched(True),
             "epoch_progress": {"total": dict(epochs), "current": epochs},
@@ -185,6 +188,18 @@ class Position:
         self.epoch += 1
         self.epochs_begun = self.epoch
         self.epoch_processed = False
+
+
+def noticed(name: str, doc: str) -> property:
+    """An attribute of the trainer that the fit must heed at its next step, so that no step need ask for it."""
+    hidden = f"_{name}"
+
+    def change(trainer: Any, value: Any) -> None:
+        setattr(trainer, hidden, value)
+        if (loop := trainer.__dict__.get("fit_loop")) is not None:
+            loop.position.attention = True
+
+    return property(attrgetter(hidden), change, doc=doc)
 
 
 def _stepped(fit: Mapping[str, Any], step: int, inside: bool) -> int:

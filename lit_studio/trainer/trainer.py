@@ -21,6 +21,7 @@ from lit_studio.base.settings import resolve
 from lit_studio.callbacks import Callback
 from lit_studio.trainer import execution
 from lit_studio.trainer.accelerators import Accelerator
+from lit_studio.trainer.argument_defaults import with_defaults_from_environment
 from lit_studio.trainer.attachments import resolve_callbacks, resolve_loggers
 from lit_studio.trainer.batches import count_samples
 from lit_studio.trainer.compiling import Compilation
@@ -107,6 +108,7 @@ class Trainer(Inquiry):
             together, or that need what this version doesn't have.
     """
 
+    @with_defaults_from_environment
     def __init__(
         self,
         *,

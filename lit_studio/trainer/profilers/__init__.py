@@ -5,7 +5,7 @@ They must not know the loop: it tells them when an action starts and stops, and 
 
 from __future__ import annotations
 
-from lit_studio.base.errors import InvalidTypeError, InvalidValueError
+from lit_studio.base.errors import InvalidTypeError, MisconfigurationException
 from lit_studio.trainer.profilers.advanced import AdvancedProfiler
 from lit_studio.trainer.profilers.base import PassThroughProfiler, Profiler
 from lit_studio.trainer.profilers.pytorch import PyTorchProfiler
@@ -34,13 +34,17 @@ def resolve_profiler(profiler: Profiler | str | None) -> Profiler | None:
         profiler: ``"simple"``, ``"advanced"``, ``"pytorch"``, a :class:`Profiler` or None.
 
     Raises:
-        InvalidValueError: an unknown name.
+        MisconfigurationException: an unknown name.
         InvalidTypeError: neither a name nor a profiler.
     """
     if isinstance(profiler, str):
-        if profiler not in NAMES:
-            raise InvalidValueError("No such profiler", value=profiler, valid=", ".join(NAMES))
-        return NAMES[profiler]()
+        if profiler.lower() not in NAMES:
+            raise MisconfigurationException(
+                "When passing string value for the `profiler` parameter of `Trainer`, it can only be one of "
+                f"{list(NAMES)}",
+                value=profiler,
+            )
+        return NAMES[profiler.lower()]()
     if profiler is None or isinstance(profiler, PassThroughProfiler):
         return None
     if not isinstance(profiler, Profiler):

@@ -292,7 +292,7 @@ def test_wrong_forms_are_refused_with_a_reason(form, words):
 
 
 def test_unknown_keys_are_warned_of():
-    with pytest.warns(UserWarning, match="unsupported keys"):
+    with pytest.warns(RuntimeWarning, match="unsupported keys"):
         trainer().fit(scheduled(lambda o: ([o], [{"scheduler": StepLR(o, 1), "when": 1}])), loader(), loader())
 
 

@@ -163,7 +163,7 @@ def test_predictions_that_are_not_kept_are_none():
 
 
 def test_a_fit_takes_no_sequential_loaders():
-    with pytest.raises(ValueError, match="one after the other"):
+    with pytest.raises(ValueError, match="does not support"):
         trainer().fit(Regression(), CombinedLoader([loader(), loader()], "sequential"))
 
 

@@ -6,6 +6,7 @@ import pytest
 import torch
 
 import lit_studio as L
+from lit_studio.pytorch.loggers import CSVLogger
 from tests.unit.trainer.models import Regression, loader, trainer
 
 
@@ -68,3 +69,35 @@ def test_the_rest_of_an_epoch_can_be_skipped_and_its_schedulers_step():
     assert fit.global_step == 6
     assert fit.is_last_batch
     assert fit.optimizers[0].param_groups[0]["lr"] == pytest.approx(1e-6)
+
+
+def test_hooks_get_the_part_of_the_loss_that_was_differentiated():
+    seen, losses = [], []
+
+    class Own(Regression):
+        def training_step(self, batch, batch_idx):
+            loss = super().training_step(batch, batch_idx)
+            losses.append(float(loss.detach()))
+            return {"loss": loss, "other": loss.detach()}
+
+        def on_train_batch_end(self, outputs, batch, batch_idx):
+            seen.append((float(outputs["loss"]), float(outputs["other"])))
+
+    trainer(accumulate_grad_batches=2).fit(Own(), loader(6))
+    assert seen == [(pytest.approx(loss / 2), loss) for loss in losses]
+
+
+def test_values_reach_the_loggers_after_accumulation_has_ended(tmp_path):
+    logger = CSVLogger(tmp_path)
+    schedule = L.callbacks.GradientAccumulationScheduler({0: 2, 1: 1})
+    trainer(max_epochs=2, callbacks=[schedule], logger=logger, log_every_n_steps=1).fit(Regression(), loader(8))
+    rows = (tmp_path / "lightning_logs" / "version_0" / "metrics.csv").read_text().splitlines()
+    assert [row.split(",")[:2] for row in rows[1:]] == [["0", "0"], ["0", "1"], *(["1", str(s)] for s in range(2, 6))]
+
+
+def test_a_step_without_gradients_of_its_own_leaves_none_of_an_earlier_call():
+    module = Regression()
+    module.error(next(iter(loader()))).backward()
+    trainer().validate(type("Own", (Regression,), {"validation_step": lambda *_: None})(), loader())
+    trainer().test(module, loader(), verbose=False)
+    assert all(parameter.grad is None for parameter in module.parameters())

@@ -1,0 +1,49 @@
+"""Arguments that a constructor takes from the environment where nobody passed them, by Lightning's names.
+
+It must not know what the arguments mean.
+"""
+
+from __future__ import annotations
+
+import inspect
+import os
+from ast import literal_eval
+from collections.abc import Callable
+from functools import wraps
+from typing import Any, ParamSpec, TypeVar, cast
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+
+def with_defaults_from_environment(init: Callable[P, R]) -> Callable[P, R]:
+    """Let ``__init__`` take ``PL_<CLASS>_<ARGUMENT>``, as in ``PL_TRAINER_DEVICES=2``, for what isn't passed.
+
+    A value is read as a Python literal, and as text where it is none. Arguments by position are taken too, in the
+    order of the signature.
+
+    Args:
+        init: a constructor with keyword arguments only.
+    """
+
+    @wraps(init)
+    def filled(self: Any, *args: Any, **kwargs: Any) -> Any:
+        names = list(inspect.signature(init).parameters)[1:]
+        if len(args) > len(names):
+            raise TypeError(f"{type(self).__name__} takes {len(names)} arguments but {len(args)} were given")
+        passed = {**dict(zip(names, args, strict=False)), **kwargs}
+        return cast(Any, init)(self, **{**_from_environment(type(self).__name__, names), **passed})
+
+    return cast(Callable[P, R], filled)
+
+
+def _from_environment(owner: str, names: list[str]) -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    for name in names:
+        text = os.environ.get(f"PL_{owner}_{name}".upper())
+        if text:
+            try:
+                found[name] = literal_eval(text)
+            except (ValueError, SyntaxError):
+                found[name] = text
+    return found
