@@ -35,6 +35,8 @@ def elsewhere(tmp_path, monkeypatch):
     for name in [name for name in os.environ if name.startswith("MLFLOW_")]:
         monkeypatch.delenv(name)
     monkeypatch.setenv("GIT_PYTHON_REFRESH", "quiet")
+    monkeypatch.setattr(MLFlowLogger, "connect_timeout", 120.0)  # a busy machine imports MLflow for half a minute
+    monkeypatch.setattr(MLFlowLogger, "flush_timeout", 120.0)
     yield
     for name in ("MLFLOW_TRACKING_URI", "_MLFLOW_TRACKING_URI"):  # which MLflow sets
         os.environ.pop(name, None)
@@ -75,6 +77,7 @@ def test_without_mlflow_the_extra_is_named(monkeypatch):
 def first(tmp_path_factory):
     """A logger that made its store, which takes MLflow seconds."""
     logger = MLFlowLogger("first", save_dir=tmp_path_factory.mktemp("first") / "place", tracking_uri=None)
+    logger.flush_timeout = 120.0
     logger.log_metrics({"a": 1.0}, step=0)
     logger.finalize("success")
     return logger
