@@ -14,7 +14,7 @@ from torch import Tensor
 from lit_studio.trainer.loop import estimate_steps
 from lit_studio.trainer.optimization import LRSchedulerConfig
 from lit_studio.trainer.samplers import Sharing
-from lit_studio.trainer.state import RunningStage
+from lit_studio.trainer.state import RunningStage, noticed
 
 if TYPE_CHECKING:
     from lit_studio.callbacks import Callback, Checkpoint, EarlyStopping
@@ -59,7 +59,8 @@ class Inquiry:
     prediction: EvaluationLoop
     callbacks: list[Callback]
     num_sanity_val_steps: int | float
-    accumulate_grad_batches: int
+    accumulate_grad_batches = noticed("accumulate_grad_batches", "Micro-batches of one optimizer step.")
+    should_stop = noticed("should_stop", "Set it to end the fit at the next step boundary.")
     epoch_over: str | None
     source: Any
     received_sigterm: bool = False  # whether the process was asked to end during the last call

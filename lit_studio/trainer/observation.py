@@ -167,8 +167,7 @@ class Observation(Audience):
         self._planned, self._unsettled, self._failing = None, {}, set()
         trainer.ranks = join_ranks(trainer)
         self.due = self._began + FLUSH_EVERY if trainer.ranks is None else -NEVER  # ranks count steps, not time
-        trainer.results.wants_losses = not trainer.plan.barebones and trainer.strategy.is_global_zero
-        if not trainer.results.wants_losses:
+        if trainer.plan.barebones or not trainer.strategy.is_global_zero:
             return
         run = self.gather(self._directory(), trainer.observers, trainer.wants_display)
         if self.displayed:
@@ -263,7 +262,7 @@ class Observation(Audience):
             ]
             if losses and not self._logs_steps:
                 if points:
-                    self._logs_steps, self._trainer.results.wants_losses = True, False
+                    self._logs_steps = True
                 else:  # a module that logs nothing still shows that it learns
                     points = [Points("loss", loss_steps, losses, True)]
             self._tell(points)

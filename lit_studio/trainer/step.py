@@ -93,9 +93,9 @@ class TrainingStep:
         """What a stretch of steps runs; None where a step is more than that."""
         if self._usual is None or self._capture is not None or self.forward_only:
             return None
-        before = self._before_step if self._clips else None
-        step = (self._step, self._takes_index, self._scope, self._usual)
-        return UsualStep(*step, self._loss_of, self._results.note_loss, before)
+        step = self._step
+        forward = step if self._takes_index else lambda batch, _: step(batch)
+        return UsualStep(forward, self._scope, self._usual, self._loss_of, self._before_step if self._clips else None)
 
     def _whole(self, batch: Any, batch_idx: int) -> tuple[Any, Tensor | None]:
         """A step without anything in it that must run in Python each time."""

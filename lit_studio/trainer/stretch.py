@@ -3,8 +3,8 @@
 It must not know epochs, validation or unusual steps: :mod:`loop` says where a stretch ends and what comes then.
 
 A step of a small model takes a tenth of a millisecond and leaves nothing of the interpreter's in the processor's
-caches, so that what costs a nanosecond in a benchmark of its own costs ten here. Therefore one function, with local
-names, which does the same as ``FitLoop._iterate`` and ``TrainingStep.run`` where those have nothing to choose.
+caches, so that what costs a nanosecond in a benchmark of its own costs ten here. Therefore one loop over local names,
+which does the same as ``FitLoop._iterate`` and ``TrainingStep.run`` where those have nothing to choose.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from itertools import chain, islice
 from typing import TYPE_CHECKING, Any
 
 from torch import Tensor
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     from lit_studio.trainer.trainer import Trainer
 
 LONGEST_STRIDE = 8
+_NONE = object()
 STEPS_A_STRIDE = 50  # so many steps between two flushes make the stride one longer
 
 
@@ -33,121 +35,109 @@ class UsualStep:
     """A step that is nothing but forward, backward, perhaps clipping, and one optimizer's step.
 
     Attributes:
-        forward: ``training_step``.
-        takes_index: whether it takes ``batch_idx``.
+        forward: ``training_step``, of a batch and its index.
         scope: where it logs.
         optimizer: what steps.
         loss_of: the loss in what ``forward`` returned, None to skip backward.
-        note_loss: keeps a loss for whoever watches.
         clip: what comes between backward and the optimizer's step, None for nothing.
     """
 
-    forward: Callable[..., Any]
-    takes_index: bool
+    forward: Callable[[Any, int], Any]
     scope: Scope
     optimizer: Optimizer
     loss_of: Callable[[Any], Tensor | None]
-    note_loss: Callable[[Tensor], None]
     clip: Callable[[Optimizer], None] | None
 
 
 class Stretch:
     """Runs stretches of one fit.
 
-    The clock is read at every step as long as steps are slow, and only at each eighth where hundreds of them fit
-    between two flushes; the seconds spent waiting for the loader, the sizes of batches that must be counted and, of
-    a module that logs, the losses are samples then.
+    Between two looks at the clock lies one step as long as steps are slow, and some where hundreds fit between two
+    flushes. Then the seconds spent waiting for the loader, the sizes of batches that must be counted, and the losses
+    that are watched for trouble are samples.
 
     Args:
         trainer: with hooks, metrics and observation ready.
         loop: whose position and counters are moved.
-        fetch: ``next``, perhaps measured by a profiler.
 
     Attributes:
         step: the step; to be set before a stretch.
     """
 
-    def __init__(self, trainer: Trainer, loop: FitLoop, fetch: Callable[[Iterator[Any]], Any]):
-        self._trainer, self._loop, self._fetch = trainer, loop, fetch
-        self.step: UsualStep | None = None
+    def __init__(self, trainer: Trainer, loop: FitLoop):
+        self._trainer, self._loop = trainer, loop
         self._on_batch_end = trainer.hooks.find("on_train_batch_end")
         self._stride, self._flushed_at = 1, 0
+        self.step: UsualStep | None = None
 
-    def run(
-        self,
-        batches: Iterator[Any],
-        until: float,
-        batch_size: int | None,
-        schedule: Callable[[], None] | None,
-    ) -> bool:
+    def run(self, batches: Iterator[Any], until: int, size: int | None, schedule: Callable[[], None] | None) -> bool:
         """Train on batches until ``until`` of the epoch have begun, or something asks for a decision before.
 
         Args:
             batches: the epoch's, on the device.
-            until: none of these batches is the epoch's last or is followed by validation.
-            batch_size: samples in each of them; None to count them.
+            until: none of these batches is the epoch's last or is followed by validation or the end of the fit.
+            size: samples in each of them; None to count them.
             schedule: steps the schedulers that step with the optimizer, None if there are none.
 
         Returns:
             Whether the epoch ends here: no batch is left, or somebody wants the fit to stop.
         """
-        assert self.step is not None
-        loop, step, fetch, clock = self._loop, self.step, self._fetch, time.monotonic
-        trainer, position, on_batch_end = self._trainer, loop.position, self._on_batch_end
-        results, observation, scope = trainer.results, trainer.observation, step.scope
-        forward, takes_index, optimizer, clip = step.forward, step.takes_index, step.optimizer, step.clip
-        begun = beat = counted = position.batches_begun
-        size, tensor = batch_size or 0, Tensor
+        loop, trainer, position, clock = self._loop, self._trainer, self._loop.position, time.monotonic
+        most, begun = loop.max_steps, position.batches_begun
         position.is_last_batch = False
-        try:
-            while begun < until:
-                try:
-                    if begun < beat:
-                        batch = fetch(batches)
-                    else:
-                        mark = clock()
-                        batch = fetch(batches)
-                        now = clock()
-                        loop.data_wait += (now - mark) * self._stride
-                        loop.samples, counted = loop.samples + (begun - counted) * size, begun
-                        if now >= observation.due:
-                            self._flush()
-                            if trainer.stopped_by_person:
-                                return True
-                        beat = begun + self._stride
-                        if batch_size is None:
-                            size = trainer.count_samples(batch)
-                except StopIteration:
+        while begun < until and not position.attention and loop.max_steps == most:
+            mark = clock()
+            first = next(batches, _NONE)
+            if first is _NONE:
+                return True
+            now = clock()
+            if now >= trainer.observation.due:
+                self._flush()
+                if trainer.stopped_by_person:
                     return True
-                position.batches_begun = begun + 1
-                results.batch, results.scope = batch, scope
-                # The last step's loss is let go here and not before: what it holds is used again at once.
-                loss = output = forward(batch, begun) if takes_index else forward(batch)
-                begun += 1
-                if type(output) is not tensor:
-                    loss = step.loss_of(output)
-                if loss is not None and (begun == beat or results.wants_losses):
-                    step.note_loss(loss)
-                optimizer.zero_grad()
-                if loss is not None:
-                    loss.backward()
-                if clip is not None:
-                    clip(optimizer)
-                optimizer.step()
-                steps = position.optimizer_steps = position.optimizer_steps + 1
-                if schedule is not None:
-                    schedule()
-                if on_batch_end is not None:
-                    on_batch_end(detached(output), batch, begun - 1)
-                if output is not loss:
-                    output = None  # it may be large
-                if trainer.should_stop or 0 <= loop.max_steps <= steps or trainer.accumulate_grad_batches != 1:
-                    return loop.conclude(last=False, stepping=True)
-                position.batches_done = begun
-                position.stepped += 1
-            return False
-        finally:
-            loop.samples += (begun - counted) * size
+            count = min(self._stride, until - begun)
+            loop.data_wait += (now - mark) * count
+            done = self._train(chain((first,), islice(batches, count - 1)), schedule)
+            loop.samples += done * (trainer.count_samples(first) if size is None else size)
+            begun += done
+        return loop.conclude(last=False, stepping=True) if position.batches_done < begun else False
+
+    def _train(self, batches: Iterator[Any], schedule: Callable[[], None] | None) -> int:
+        """Train on ``batches``; how many they were. If attention is called for, the last one is not concluded."""
+        assert self.step is not None
+        forward, scope, optimizer = self.step.forward, self.step.scope, self.step.optimizer
+        position, results, tensor = self._loop.position, self._trainer.results, Tensor
+        clip, on_batch_end, loss = self.step.clip, self._on_batch_end, None
+        start, first_step = position.batches_begun, position.stepped
+        begun = start
+        for batch in batches:
+            position.batches_begun = begun + 1
+            results.batch, results.scope = batch, scope
+            # The last step's loss is let go here and not before: what it holds is used again at once.
+            loss = output = forward(batch, begun)
+            if type(output) is not tensor:
+                loss = self.step.loss_of(output)
+            optimizer.zero_grad()
+            if loss is not None:
+                loss.backward()
+            if clip is not None:
+                clip(optimizer)
+            optimizer.step()
+            position.optimizer_steps += 1
+            if schedule is not None:
+                schedule()
+            if on_batch_end is not None:
+                on_batch_end(detached(output), batch, begun)
+            if output is not loss:
+                output = None  # it may be large
+            begun += 1
+            if position.attention:
+                break
+            position.batches_done = begun
+            position.stepped += 1
+        if loss is not None:
+            results.note_loss(loss, first_step + begun - start - 1)
+        return begun - start
 
     def _flush(self) -> None:
         position = self._loop.position
