@@ -54,6 +54,11 @@ class KernelPlace:
         return self.folder / "state.json"
 
     @property
+    def policy(self) -> Path:
+        """When the kernel is to be ended for being idle."""
+        return self.folder / "policy.json"
+
+    @property
     def journal(self) -> Path:
         """The folder of the journal's segments."""
         return self.folder / "journal"
