@@ -18,6 +18,7 @@ from lit_studio.studio.migration.findings import Finding
 
 _BY_NAME = {"import_module", "importorskip", "find_spec", "__import__"}
 _TRAINER = "lightning.pytorch.trainer.trainer.Trainer"
+_JUDGED = {"accelerator", "model_registry", "strategy"}  # whose values are looked at one by one
 _CLASSES = {"LightningModule", "LightningDataModule", "Callback"}
 
 
@@ -291,5 +292,5 @@ def _trainer_call(node: ast.Call) -> Iterator[Finding]:
             yield Finding(keyword.lineno, written, "this strategy is not available yet", 'Use "ddp" or "auto".')
         elif name == "model_registry" and value is not None:
             yield Finding(keyword.lineno, written, "it names a hosted product", "Leave it out.")
-        elif why := reasons.differing(f"{_TRAINER}({name})"):
+        elif name not in _JUDGED and (why := reasons.differing(f"{_TRAINER}({name})")):
             yield Finding(keyword.lineno, written, f"it differs: {why}", kind="advice")

@@ -89,12 +89,11 @@ HOSTED = ("lightning_app", "lightning_cloud", "lightning_sdk", "litlogger", "lit
 
 def missing(name: str) -> tuple[str, str]:
     """Why the dotted ``name`` of Lightning's isn't here, and what to do."""
-    if written := _written("no", name):
-        return written, _TABLE
+    written = _written("no", name)
     for pattern, reason, advice in _REASONS:
         if re.search(pattern, name):
-            return reason, advice
-    return "there is nothing of this name here", _TABLE
+            return written or reason, advice
+    return written or "there is nothing of this name here", _TABLE
 
 
 def differing(name: str) -> str | None:
@@ -103,21 +102,34 @@ def differing(name: str) -> str | None:
 
 
 def _written(kind: str, name: str) -> str | None:
-    family, _, rest = name.removeprefix("lightning.").rpartition(".")
-    for patterns, why in _entries(kind):
-        for pattern in patterns:
-            home, _, last = pattern.rpartition(".")
-            # A package lends what its modules define, so the way to a class may be another one.
-            lent = home.partition(".")[0] in (family.partition(".")[0], "*") and fnmatchcase(rest, last)
-            if lent or fnmatchcase(f"{family}.{rest}", pattern):
-                return why
+    path = name.removeprefix("lightning.")
+    for names, rest, why in _entries(kind):
+        if any(_covers(pattern, path) for pattern in (*names, *rest)) or any(
+            _lends(pattern, path) for pattern in names
+        ):
+            return why
     return None
 
 
+def _covers(pattern: str, path: str) -> bool:
+    """Whether an entry for ``pattern`` speaks of ``path``, itself or something in it."""
+    return any(fnmatchcase(path, pattern + ending) for ending in ("", ".*", "(*"))
+
+
+def _lends(pattern: str, path: str) -> bool:
+    """Whether ``path`` may be another way to the name at ``pattern``: packages lend what their modules define."""
+    family, last = pattern.partition(".")[0], pattern.rpartition(".")[2]
+    if not last.strip("*") or family not in (path.partition(".")[0], "*"):
+        return False
+    return fnmatchcase(path.rpartition(".")[2], last)
+
+
 @functools.cache
-def _entries(kind: str) -> tuple[tuple[tuple[str, ...], str], ...]:
+def _entries(kind: str) -> tuple[tuple[tuple[str, ...], tuple[str, ...], str], ...]:
     try:
         written = tomllib.loads(_PARITY.read_text(encoding="utf-8"))
     except FileNotFoundError:
         return ()
-    return tuple((tuple(entry["names"]), entry["why"]) for entry in written.get(kind, ()))
+    return tuple(
+        (tuple(entry.get("names", ())), tuple(entry.get("rest", ())), entry["why"]) for entry in written.get(kind, ())
+    )

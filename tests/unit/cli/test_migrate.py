@@ -60,7 +60,7 @@ def test_what_is_not_supported_is_told_with_its_place_and_ends_with_1(call, tmp_
     assert status == 1
     lines = err.splitlines()
     assert lines[0] == (
-        "✗ src/tpu.py:1: lightning.pytorch.accelerators.XLAAccelerator: TPUs and HPUs are not supported"
+        "✗ src/tpu.py:1: lightning.pytorch.accelerators.XLAAccelerator: TPUs: hardware that is not supported"
     )
     assert lines[1].startswith('    Train on `accelerator="auto"`')
     assert lines[2] == "2 files to change, 1 name that is not supported."
