@@ -184,7 +184,9 @@ class RunReader:
         A fit that goes on from an earlier step abandons what was logged behind that step: the series goes on from
         there, and ``branches`` lists the abandoned stretches.
 
-        On the axes ``active`` and ``samples`` each event has its place under ``at``. In the answer ``nonfinite`` marks where stretches of NaN or of an infinity begin, the earliest 50.
+        Each series says its ``span``, the places of its first and last point, which may lie outside of what is shown
+        of their buckets, and by ``nonfinite`` where stretches of NaN or of an infinity begin, the earliest 50. On the
+        axes ``active`` and ``samples`` each event has its place under ``at``.
 
         Raises:
             InvalidValueError: an argument is outside what is valid.
@@ -306,6 +308,7 @@ class RunReader:
         self, series: Series, axis: str, scale: EpochScale, total: int, extremes: list[int], marks: list[int]
     ) -> dict[str, Any]:
         values = series.values.array
+        ends = [0, series.total - 1] if series.total else []
         special = np.array([*extremes, *marks], np.int64)
         x = self._timeline.place(series, special, axis, scale).tolist()
         points = [[at, finite_or_text(value)] for at, value in zip(x, values[special].tolist(), strict=True)]
@@ -313,6 +316,7 @@ class RunReader:
             "id": series.id,
             "name": series.name,
             "prog_bar": series.prog_bar,
+            "span": self._timeline.place(series, np.array(ends, np.int64), axis, scale).tolist() or None,
             "total": total,
             "last": finite_or_text(float(values[-1])) if total else None,
             "min": points[0] if extremes else None,

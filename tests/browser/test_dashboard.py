@@ -34,7 +34,8 @@ FRAMES = """seconds => new Promise(resolve => {
 CURVES = r"""() => {
   const read = path =>
     [...(path?.getAttribute('d') ?? '').matchAll(/(-?[\d.]+),(-?[\d.]+)/g)].map(found => [+found[1], +found[2]]);
-  return [...document.querySelectorAll('.lit-chart')].filter(chart => chart.querySelector('.js-line')).map(chart => {
+  const dashboard = [...document.querySelectorAll('.lit-dashboard')].pop();
+  return [...(dashboard?.querySelectorAll('.lit-chart') ?? [])].filter(chart => chart.querySelector('.js-line')).map(chart => {
     const floor = chart.querySelector('.lit-floor');
     const plot = chart.querySelector('.js-plotly-plot');
     return {
@@ -97,18 +98,19 @@ def test_eight_charts_of_four_curves_leave_the_page_free(open_lab, recorded):
     tasks = main_thread(browser.stop_tracing())
     again = lab.page.evaluate(CURVES)
     assert again[-1]["curves"][0]["line"] != drawn[-1]["curves"][0]["line"], "the last chart is drawn too"
-    busy = sum(task["wall"] for task in tasks) / (TRACED * 1000)
+    # By processor time, since other work may share the machine; by the clock a quiet one shows the same.
+    busy = sum(task["cpu"] for task in tasks) / (TRACED * 1000)
     longest = max(task["cpu"] for task in tasks)
     slow = sum(task["wall"] > FRAME for task in tasks)
     print(
-        f"8 charts × 4 curves: {frames:.0f} frames/s (the page alone {idle:.0f}), main thread {busy:.0%} busy, "
-        f"longest task {longest:.1f} ms of processor, {slow} of {len(tasks)} over {FRAME:.0f} ms by the clock"
+        f"8 charts × 4 curves: {frames:.0f} frames/s (the page alone {idle:.0f}), main thread {busy:.0%} busy, longest "
+        f"task {longest:.1f} ms of processor; by the clock {slow} of {len(tasks)} tasks over {FRAME:.0f} ms"
     )
     assert tasks
-    # By processor time, since other work may share the machine; by the clock a quiet one shows the same.
     assert longest <= FRAME
     assert busy <= 0.5
-    assert frames >= 55 / 60 * min(60.0, idle) - 3
+    # A machine that can't draw the page alone at full speed can only show that the dashboard takes little of it.
+    assert frames >= (55 if idle >= 59 else idle * 0.6)
     assert lab.errors == []
 
 

@@ -18,7 +18,7 @@ function named(...names: string[]): { id: number; name: string }[] {
 function aSeries(name: string, y: number[], x = y.map((_, i) => i)): Series {
   const marks = { min: null, max: null, nonfinite: [], last: y[y.length - 1] ?? null };
   const points = { x: Float64Array.from(x), y: Float32Array.from(y), length: y.length };
-  return { id: 0, name, progBar: false, stride: 1, total: y.length, branches: [], ...marks, ...points };
+  return { id: 0, name, progBar: false, span: null, stride: 1, total: y.length, branches: [], ...marks, ...points };
 }
 
 function aView(y: number[], changes: Partial<View> = {}): View {

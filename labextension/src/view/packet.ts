@@ -21,6 +21,8 @@ export interface SeriesHeader {
   id: number;
   name: string;
   prog_bar: boolean;
+  /** Places of the first and last point, null without any. */
+  span?: [number, number] | null;
   stride: number;
   start: number;
   points: number;

@@ -157,10 +157,10 @@ export class RunView {
 
   private extent(): Range | null {
     let [low, high] = [Infinity, -Infinity];
-    for (const { x, length, branches } of this.store.series.values()) {
+    for (const { x, length, span, branches } of this.store.series.values()) {
       if (length > 0) {
-        low = Math.min(low, x[0]);
-        high = Math.max(high, x[length - 1]);
+        low = Math.min(low, x[0], span?.[0] ?? Infinity);
+        high = Math.max(high, x[length - 1], span?.[1] ?? -Infinity);
       }
       for (const { x: abandoned } of branches) {
         low = Math.min(low, abandoned[0]);

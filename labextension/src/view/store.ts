@@ -10,6 +10,7 @@ export interface Series {
   id: number;
   name: string;
   progBar: boolean;
+  span: [number, number] | null;
   stride: number;
   total: number;
   last: SeriesHeader['last'];
@@ -60,6 +61,7 @@ export class RunStore {
       for (const series of this.series.values()) {
         series.length = 0;
         series.total = 0;
+        series.span = null;
         series.branches = [];
       }
     }
@@ -132,6 +134,7 @@ function emptySeries(head: SeriesHeader): Series {
     id: head.id,
     name: head.name,
     progBar: head.prog_bar,
+    span: null,
     stride: head.stride,
     total: 0,
     last: null,
@@ -160,6 +163,7 @@ function append(series: Series, head: SeriesHeader, x: Float64Array, y: Float32A
   series.total = head.total;
   series.stride = head.stride;
   series.last = head.last;
+  series.span = head.span ?? null;
   series.min = head.min;
   series.max = head.max;
   series.nonfinite = head.nonfinite;
