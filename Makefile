@@ -33,7 +33,7 @@ UV = settings="$$("$(BIN)/python" -m pip config list 2>/dev/null)"; \
     eval "test -n \"\$$$$name\"" && export $$name || unset $$name; done; \
   "$(BIN)/uv"
 
-.PHONY: help setup studio quickstart test check format bench bench-peers docs surface lock browser clean
+.PHONY: help setup studio quickstart test check format bench bench-peers docs surface parity lock browser clean
 help: ## Show this list
 	@sed -n 's/^\([a-z][a-z-]*\):.*## \(.*\)/  make \1#\2/p' Makefile | awk -F'#' '{ printf "%-20s %s\n", $$1, $$2 }'
 
@@ -72,6 +72,9 @@ docs: setup ## Build the documentation into build/docs
 
 surface: setup ## Write the list of public names anew, after a change that you want
 	python -m tests.contracts.surface --write
+
+parity: setup ## Write the table of Lightning's names anew; with make bench-peers from the installed Lightning
+	python -m tests.contracts.parity --write
 
 # No host names in the lock, so a constraints file; made without find-links (they would pin torch to one machine's build)
 # and without the CUDA packages, which torch pins itself.

@@ -87,16 +87,18 @@ class ExportMixin:
         ir: str = "default",
         output_format: str = "exported_program",
         retrace: bool = False,
+        default_device: str | torch.device = "cuda",
         **compile_kwargs: Any,
     ) -> Any:
         """Compile the model for NVIDIA's TensorRT, and save it if ``file_path`` is given.
 
         Args:
             file_path: where to save.
-            input_sample: an input, on the GPU; by default ``example_input_array``.
+            input_sample: an input; by default ``example_input_array``.
             ir: how the model is read: ``"default"``, ``"dynamo"`` or ``"ts"``.
             output_format: of the file: ``"exported_program"`` or ``"torchscript"``.
             retrace: whether to trace the compiled model once more for saving.
+            default_device: where model and input go if the model lies on the CPU.
             compile_kwargs: for ``torch_tensorrt.compile``.
 
         Raises:
@@ -107,6 +109,8 @@ class ExportMixin:
             raise MissingDependencyError("torch-tensorrt", extra="tensorrt", purpose="`to_tensorrt`")
         tensorrt: Any = importlib.import_module("torch_tensorrt")
         module: Any = self
+        if module.device.type == "cpu":
+            module.to(default_device)
         sample = self._sample(input_sample, "to_tensorrt")
         inputs = list(sample) if isinstance(sample, tuple) else [sample]
         was_training = module.training

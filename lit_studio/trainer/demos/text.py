@@ -29,6 +29,8 @@ class PositionalEncoding(nn.Module):
         max_len: the longest sequence.
     """
 
+    pe: Tensor
+
     def __init__(self, dim: int, dropout: float = 0.1, max_len: int = 5000):
         super().__init__()
         self.dim, self.max_len = dim, max_len
@@ -40,8 +42,7 @@ class PositionalEncoding(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Embeddings (batch, length, dim) with their places."""
-        waves: Tensor = self.pe  # type: ignore[assignment]
-        return self.dropout(x + waves[:, : x.size(1)])
+        return self.dropout(x + self.pe[:, : x.size(1)])
 
 
 class Transformer(nn.Module):

@@ -287,7 +287,7 @@ def test_tensorrt_gets_the_module_in_evaluation_mode(monkeypatch, tmp_path):
     stand_in.save = lambda compiled, path, **kwargs: calls.append((path, kwargs["output_format"]))
     monkeypatch.setitem(sys.modules, "torch_tensorrt", stand_in)
     module = Regression()
-    assert module.to_tensorrt(tmp_path / "module.ep", torch.ones(1, 4), ir="dynamo") is module
+    assert module.to_tensorrt(tmp_path / "module.ep", torch.ones(1, 4), ir="dynamo", default_device="cpu") is module
     (training, given), saved = calls
     assert (training, given["ir"], len(given["inputs"])) == (False, "dynamo", 1)
     assert saved == (str(tmp_path / "module.ep"), "exported_program")
