@@ -6,6 +6,7 @@ It must not hold anything of its own: these are other names for what lies in `li
 from lit_studio.callbacks import Callback
 from lit_studio.pytorch import accelerators, callbacks, core, loggers, plugins, profilers, strategies, utilities
 from lit_studio.trainer.datamodule import LightningDataModule
+from lit_studio.trainer.display import cli_lightning_logo
 from lit_studio.trainer.module import LightningModule
 from lit_studio.trainer.resume import LAYOUT as __version__  # code asks whether Lightning is new enough: this one is
 from lit_studio.trainer.seed import seed_everything
@@ -19,6 +20,7 @@ __all__ = [
     "__version__",
     "accelerators",
     "callbacks",
+    "cli_lightning_logo",
     "core",
     "loggers",
     "plugins",

@@ -29,6 +29,13 @@ def make_audible() -> None:
         _log.addHandler(handler)
 
 
+def cli_lightning_logo() -> None:
+    """Print the name in a frame, as example programs do when they start."""
+    name = "Lit Studio"
+    rule = "─" * (len(name) + 2)
+    print(f"┌{rule}┐\n│ {name} │\n└{rule}┘")  # noqa: T201 - that is what it is for
+
+
 class _Stderr(logging.StreamHandler[Any]):
     """Writes to whatever ``sys.stderr`` is at that moment; a notebook or a test replaces it.
 
