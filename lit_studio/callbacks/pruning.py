@@ -180,7 +180,8 @@ class ModelPruning(Callback):
         amount = self.amount(epoch) if callable(self.amount) else self.amount
         if not applies or not amount:
             return
-        self.apply_pruning(amount)
+        with torch.inference_mode(False):  # training goes on with masks that were made in validation
+            self.apply_pruning(amount)
         if self._ticket(epoch) if callable(self._ticket) else self._ticket:
             self.apply_lottery_ticket_hypothesis()
 

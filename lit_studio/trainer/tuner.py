@@ -10,9 +10,11 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Literal
 
 from lit_studio.base.errors import InvalidValueError, MisconfigurationException
+from lit_studio.callbacks.base import Checkpoint
 from lit_studio.callbacks.batch_size_finder import BatchSizeFinder
 from lit_studio.callbacks.lr_finder import LearningRateFinder
 from lit_studio.callbacks.lr_range_test import RangeTest
+from lit_studio.trainer.loggers import DummyLogger
 from lit_studio.trainer.rehearsal import Unseen
 
 if TYPE_CHECKING:
@@ -164,13 +166,16 @@ class Tuner:
     def _apart(self, finder: Any, model: LightningModule) -> Iterator[None]:
         """Inside, a call of the Trainer ends when ``finder`` is done, and nobody watches it."""
         trainer = self._trainer
-        callbacks, observation = trainer.callbacks, trainer.observation
+        callbacks, loggers, observation = trainer.callbacks, trainer.loggers, trainer.observation
         modes = [(part, part.training) for part in model.modules()]
         finder.ends_call = True
-        trainer.callbacks, trainer.observation = [finder, *callbacks], Unseen(trainer)
+        # One that writes checkpoints would settle its folder now, and by loggers that are not there.
+        trainer.callbacks = [finder, *(one for one in callbacks if not isinstance(one, Checkpoint))]
+        trainer.loggers = [DummyLogger()] if loggers else []
+        trainer.observation = Unseen(trainer)
         try:
             yield
         finally:
-            trainer.callbacks, trainer.observation = callbacks, observation
+            trainer.callbacks, trainer.loggers, trainer.observation = callbacks, loggers, observation
             for part, training in modes:
                 part.training = training

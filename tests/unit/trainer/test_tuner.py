@@ -183,6 +183,7 @@ def test_micro_batches_of_one_step_share_a_rate(tmp_path):
 
 
 def test_nothing_but_the_rate_has_changed(tmp_path):
+    torch.manual_seed(1)  # the order of the samples
     callback, logger = L.callbacks.Timer(), L.loggers.CSVLogger(tmp_path / "logs")
     t = trainer(tmp_path, max_epochs=5, callbacks=[callback], logger=logger)
     module = seeded(Checked)
