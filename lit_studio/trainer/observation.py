@@ -246,7 +246,8 @@ class Observation(Audience):
         if ranks is not None:
             self._paused += ranks.exchange()
         self.due = time.monotonic() + FLUSH_EVERY if ranks is None else -NEVER
-        heed(self._trainer)
+        if self.leaving:
+            heed(self._trainer)
 
     def read(self) -> None:
         """Read what was logged and tell observers and loggers; one copy from the device."""
