@@ -17,6 +17,7 @@ from lit_studio.base.errors import InvalidTypeError, InvalidValueError, Misconfi
 from lit_studio.trainer.batches import move
 from lit_studio.trainer.combined_loader import CombinedLoader
 from lit_studio.trainer.dispatch import overrides
+from lit_studio.trainer.prefetch import Lane, Uploads, lane_for
 from lit_studio.trainer.seed import WORKERS_VARIABLE, seed_worker
 
 if TYPE_CHECKING:
@@ -114,7 +115,7 @@ class Source:
     def _owners(self) -> list[Any]:
         return [owner for owner in (self.datamodule, self.module) if owner is not None]
 
-    def transfer(self, precision: Precision, device: torch.device) -> Callable[[Any, int], Any] | None:
+    def transfer(self, precision: Precision, device: torch.device) -> Transfer | None:
         """What takes a batch and its loader's index to the device; None where there is nothing to do."""
         datamodule, module = self.datamodule, self.module
         own: dict[str, Callable[..., Any] | None] = {}
@@ -123,7 +124,9 @@ class Source:
             own[name] = getattr(owner, name) if overrides(owner, name) else None
         before, transfer, after = (own[name] for name in TRANSFER)
         convert = precision.convert_input if precision.active and precision.converts_input else None
-        if device.type == "cpu" and not (before or transfer or after or convert):
+        hooked = before is not None or transfer is not None or after is not None
+        lane = None if hooked else lane_for(device)
+        if device.type == "cpu" and lane is None and not (hooked or convert):
             return None
 
         def to_device(batch: Any, loader: int) -> Any:
@@ -134,7 +137,28 @@ class Source:
             batch = transfer(batch, device, loader) if transfer is not None else move(batch, device)
             return after(batch, loader) if after is not None else batch
 
-        return to_device
+        return Transfer(to_device, lane)
+
+
+class Transfer:
+    """What takes a batch and its loader's index to the device.
+
+    Args:
+        to_device: does so.
+        lane: where copies overlap the device's work; None if they must not, because the user's hooks are in between.
+    """
+
+    def __init__(self, to_device: Callable[[Any, int], Any], lane: Lane | None):
+        self._to_device, self._lane = to_device, lane
+
+    def __call__(self, batch: Any, loader: int) -> Any:
+        """``batch`` on the device; ``loader`` is for hooks that ask."""
+        return self._to_device(batch, loader)
+
+    def upload(self, batches: Iterator[Any], ahead: int) -> Iterator[Any] | None:
+        """The same ``batches`` on the device, see :class:`Uploads`; None if each is to be moved by calling this."""
+        lane, to_device = self._lane, self._to_device
+        return None if lane is None else Uploads(batches, lambda batch: to_device(batch, 0), lane, ahead)
 
 
 def training_loaders(given: Any, limit: float, overfit: bool) -> Loaders:

@@ -225,12 +225,15 @@ class EvaluationLoop:
         iterator = iter(loader if indexed is None else indexed)
         if isinstance(loader, CombinedLoader):
             iterator = (batch for batch, _, _ in iterator)
-        return iterator if count == float("inf") else islice(iterator, int(count))
+        batches = iterator if count == float("inf") else islice(iterator, int(count))
+        uploaded = self._transfer.upload(batches, ahead=0) if self._transfer is not None else None
+        self._moves = self._transfer if uploaded is None else None
+        return batches if uploaded is None else uploaded
 
     def _run_batch(self, batch: Any, batch_idx: int, loader: int) -> None:
         results, precision = self._trainer.results, self._trainer.precision_plugin
-        if self._transfer is not None:
-            batch = self._transfer(batch, loader)
+        if self._moves is not None:
+            batch = self._moves(batch, loader)
         results.batch = batch
         tail = (loader,) if self._several else ()
         if self._on_start is not None:

@@ -35,6 +35,7 @@ from lit_studio.base.events import EpochEnded
 from lit_studio.trainer.combined_loader import CombinedLoader
 from lit_studio.trainer.data import Loaders, LookAhead, fixed_batch_size, length, set_epoch, training_loaders
 from lit_studio.trainer.optimization import LRSchedulerConfig, Optimization, Schedulers
+from lit_studio.trainer.prefetch import batches_ahead
 from lit_studio.trainer.progress_views import ProgressViews
 from lit_studio.trainer.state import ALL, Position, RunningStage
 from lit_studio.trainer.step import TrainingStep
@@ -311,7 +312,11 @@ class FitLoop(ProgressViews):
         trainer, position, loader = self._trainer, self.position, self.loaders.flat[0]
         observation, count, clock = trainer.observation, trainer.count_samples, time.monotonic
         combined, size = isinstance(loader, CombinedLoader), fixed_batch_size(loader)
-        fetch, stretch = self._fetch, None if combined or ahead is not None else self._stretch()
+        fetch, transfer = self._fetch, self._transfer
+        if transfer is not None and not combined:
+            uploaded = transfer.upload(batches, batches_ahead(loader, total - position.batches_begun))
+            batches, transfer = (batches, transfer) if uploaded is None else (uploaded, None)
+        stretch = None if combined or ahead is not None or transfer is not None else self._stretch()
         mark = clock()
         while position.batches_begun < total:
             if stretch is not None and (until := self._free_until(total)) > position.batches_begun:
@@ -335,8 +340,8 @@ class FitLoop(ProgressViews):
                     return False
             batch_idx = position.batches_begun
             position.is_last_batch = batch_idx + 1 == total or (ahead is not None and ahead.is_last)
-            if self._transfer is not None:
-                batch = self._transfer(batch, 0)
+            if transfer is not None:
+                batch = transfer(batch, 0)
             position.batches_begun += 1
             if self._on_batch_start is not None:
                 trainer.results.batch = batch
@@ -355,9 +360,8 @@ class FitLoop(ProgressViews):
     def _stretch(self) -> Stretch | None:
         """What runs the usual steps, None if this epoch's are others or something is to be done before each."""
         trainer = self._trainer
-        hooked = self._transfer is not None or self._on_batch_start is not None or trainer.profiles
         timed = self._validates and trainer.plan.val_check_seconds is not None
-        if hooked or timed or self._schedulers.plateau_by_step:
+        if timed or trainer.profiles or self._on_batch_start is not None or self._schedulers.plateau_by_step:
             return None
         self._usual.step = self._step.usual
         return None if self._usual.step is None else self._usual
