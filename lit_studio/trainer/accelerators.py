@@ -180,10 +180,10 @@ def resolve_devices(accelerator: Accelerator, devices: list[int] | str | int, in
         return [0] if interactive else list(range(present))
     if not wanted:
         raise MisconfigurationException("Trainer(devices) asks for no device", value=devices, valid="at least one")
-    if accelerator.name == "cpu":
-        if isinstance(devices, list | tuple):
-            wanted = list(range(len(wanted)))
-        return wanted
+    if len(set(wanted)) != len(wanted):
+        raise MisconfigurationException("Device indices must be unique", value=devices)
+    if accelerator.name == "cpu":  # processes, whatever they are called
+        return list(range(len(wanted)))
     missing = [index for index in wanted if index >= present or index < 0]
     if missing:
         raise MisconfigurationException(
@@ -191,8 +191,6 @@ def resolve_devices(accelerator: Accelerator, devices: list[int] | str | int, in
             value=devices,
             valid=f"indices 0 to {present - 1}",
         )
-    if len(set(wanted)) != len(wanted):
-        raise MisconfigurationException("Device indices must be unique", value=devices)
     return wanted
 
 

@@ -56,7 +56,7 @@ class Boundaries(Requests):
         self.hear(list(map(bool, wishes)))
         paused = 0.0
         if asked:
-            self._do(self.strategy.broadcast(commands))
+            self._do(self.strategy.broadcast_patiently(commands))
             paused = self._wait() if self._pausing else 0.0
         self._left, self._since = self._distance, time.monotonic()
         return paused
@@ -83,7 +83,7 @@ class Boundaries(Requests):
             while leads and not commands and not audience.leaving:
                 time.sleep(POLL_EVERY)
                 commands = self._poll()
-            found, leaving = self.strategy.broadcast((commands, audience.leaving))
+            found, leaving = self.strategy.broadcast_patiently((commands, audience.leaving))
             self._do(found)
             if leaving:
                 break

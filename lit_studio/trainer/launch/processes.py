@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from lit_studio.trainer.strategies.parallel import ParallelStrategy
 
 SYMPATHY = 0.5  # seconds after the first failure in which others may turn out to have been earlier
+FAREWELL = 10.0  # seconds for which a rank that has told its answer may take to end
 UNWIND = 5.0  # seconds that ranks have after ^C to save and close what they want to
 IN_NOTEBOOK = "popen in a notebook"
 
@@ -171,8 +172,8 @@ class ProcessLauncher(Launcher):
                     self._clear_up()
                 elif all(rank.told for rank in self._processes):  # what is left is to close connections
                     told_at = told_at or time.monotonic()
-                    if time.monotonic() - told_at > UNWIND:
-                        end_all(self._processes)
+                    if time.monotonic() - told_at > FAREWELL:
+                        self._end()
             except KeyboardInterrupt:
                 interrupted = True
                 self._unwind()
@@ -184,11 +185,13 @@ class ProcessLauncher(Launcher):
             connection.wait([one for rank in self._processes if rank.runs for one in rank.signs], 0.05)
             for rank in self._processes:
                 rank.listen()
+        self._end()
+
+    def _end(self) -> None:
         for rank in self._processes:
-            rank.ended_by_us = rank.runs and not rank.told
+            rank.ended_by_us = rank.runs
         end_all(self._processes)
-        for rank in self._processes:
-            rank.listen()
+        self._all_ended()
 
     def _unwind(self) -> None:
         """^C reaches the ranks from the terminal; those that it didn't reach get it from here."""
@@ -198,9 +201,7 @@ class ProcessLauncher(Launcher):
             wait_for(self._all_ended, UNWIND)
         except KeyboardInterrupt:  # a second time: at once
             pass
-        end_all(self._processes)
-        for rank in self._processes:
-            rank.listen()
+        self._end()
 
     def _all_ended(self) -> bool:
         for rank in self._processes:
@@ -208,7 +209,7 @@ class ProcessLauncher(Launcher):
         return not any(rank.runs for rank in self._processes)
 
     def _outcome(self, interrupted: bool) -> dict[str, Any] | None:
-        failures = [rank.failure for rank in self._processes if rank.failure is not None and not rank.ended_by_us]
+        failures = [rank.failure for rank in self._processes if rank.failure is not None]
         interrupted = interrupted or any(failure.interrupted for failure in failures)
         answer = self._processes[0].answer
         if interrupted:
@@ -221,8 +222,6 @@ class ProcessLauncher(Launcher):
                 "`if __name__ == '__main__':`, for each new process runs the others."
             )
             raise first.to_error(advice if unguarded else None)
-        if answer is None:
-            raise first_of([Failure(0, self._processes[0].pid, exit_code=0)]).to_error()
         return answer
 
     def _interrupted(self, trainer: Any) -> None:
@@ -249,7 +248,7 @@ class _Rank:
         self._process.start()
         writer.close()
         self.pid: int = self._process.pid
-        self.told = False
+        self.told = self._closed = False
 
     @property
     def runs(self) -> bool:
@@ -259,7 +258,7 @@ class _Rank:
     @property
     def signs(self) -> list[Any]:
         """What becomes ready when it tells something or ends."""
-        return [self._process.sentinel] if self.told else [self._process.sentinel, self._reader]
+        return [self._process.sentinel] if self._closed else [self._process.sentinel, self._reader]
 
     def exit_code(self) -> int | None:
         """Its exit status, None while it runs."""
@@ -272,17 +271,19 @@ class _Rank:
 
     def listen(self) -> None:
         """Take what it told; ending without a word is a failure."""
-        if not self.told and self._reader.poll():
-            self.told = True
+        if not self._closed and self._reader.poll():
+            self._closed = True
             try:
                 kind, found = pickle.loads(self._reader.recv_bytes())  # noqa: S301 - ours
             except EOFError:
-                return
-            if kind == "answer":
-                self.answer = found
+                pass
             else:
-                self.failure = found
-        if not self.runs and self.failure is None and self._process.exitcode != 0:
+                self.told = True
+                if kind == "answer":
+                    self.answer = found
+                else:
+                    self.failure = found
+        if not self.runs and not self.told and not self.ended_by_us and self.failure is None:
             self.failure = Failure(self.rank, self.pid, exit_code=self._process.exitcode)
 
     def close(self) -> None:
@@ -303,8 +304,7 @@ def _work(local_rank: int, rank: int, writer: Any, job: tuple[Any, ...]) -> None
     signal.signal(signal.SIGINT, _interrupt_once)
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
     try:
-        for one in (args, kwargs, trainer):
-            _own_weights(one)
+        _own_weights([args, kwargs, getattr(trainer, "_module", None)])
         strategy.launcher = None  # a call within this one stays on these ranks
         strategy.become(local_rank)
         answer = function(*args, **kwargs)
@@ -356,8 +356,9 @@ def _own_weights(value: Any) -> None:
 
 
 def _module_of(trainer: Any, args: tuple[Any, ...]) -> Any:
-    models = (getattr(arg, "model", None) for arg in args)
-    return next((model for model in models if model is not None), trainer._module)
+    models = (arg.model for arg in args if hasattr(arg, "fn") and arg.model is not None)
+    model = next(models, trainer._module)
+    return getattr(model, "_orig_mod", model)
 
 
 def _named(index: int, arg: Any) -> dict[str, Any]:

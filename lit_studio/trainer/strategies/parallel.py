@@ -147,7 +147,8 @@ class ParallelStrategy(Strategy):
             dist.init_process_group(
                 self.process_group_backend, rank=self.global_rank, world_size=self.world_size, **keywords
             )
-        _patient_group()  # made here, because all ranks are here
+        self._host_group()  # made here, because all ranks are here
+        _patient_group()
         reset_seed()
 
     @property
@@ -181,15 +182,22 @@ class ParallelStrategy(Strategy):
         if self._silent:
             return decision
         votes = torch.tensor(int(decision))
-        dist.all_reduce(votes, group=_patient_group())
+        dist.all_reduce(votes, group=self._host_group())
         return bool(votes == self.world_size if all else votes > 0)
 
     def broadcast(self, obj: Any, src: int = 0) -> Any:
         """``obj`` as rank ``src`` has it; anything that can be pickled."""
+        return self._broadcast(obj, src, self._host_group)
+
+    def broadcast_patiently(self, obj: Any) -> Any:
+        """``obj`` as rank 0 has it, as long as that takes."""
+        return self._broadcast(obj, 0, _patient_group)
+
+    def _broadcast(self, obj: Any, src: int, group: Callable[[], Any]) -> Any:
         if self._silent:
             return obj
         parcel = [obj]
-        dist.broadcast_object_list(parcel, src, group=_patient_group())
+        dist.broadcast_object_list(parcel, src, group=group())
         return parcel[0]
 
     def barrier(self, name: str | None = None) -> None:
@@ -235,11 +243,15 @@ class ParallelStrategy(Strategy):
                 work()
             except Exception as failed:  # noqa: BLE001 - raised again when the others know
                 error = failed
-        words = self.broadcast(None if error is None else f"{type(error).__name__}: {error}")
+        words = self.broadcast_patiently(None if error is None else f"{type(error).__name__}: {error}")
         if error is not None:
             raise error
         if words is not None:
             raise InvalidStateError(f"Rank 0 failed, so this rank can't go on: {words}")
+
+    def _host_group(self) -> Any:
+        """All ranks, on the host: no GPU is waited for."""
+        return None if self.process_group_backend == "gloo" else _made("host", self._timeout)
 
     def _sendable(self, tensor: Tensor) -> Tensor:
         """Where the backend can take it from."""
@@ -282,16 +294,20 @@ def _operation(word: Any) -> Any:
     return getattr(dist.ReduceOp, word.upper())
 
 
-_patient: tuple[Any, Any] | None = None
+_groups: dict[str, tuple[Any, Any]] = {}
 
 
 def _patient_group() -> Any:
-    """A group of all ranks on the host, in which waiting has no end; made by all of them at once."""
-    global _patient
+    """All ranks, on the host, in which waiting has no end."""
+    return _made("patient", PATIENCE)
+
+
+def _made(name: str, timeout: timedelta | None) -> Any:
+    """A group of all ranks over gloo; made by all of them at once, when it is asked for the first time."""
     world = dist.group.WORLD
-    if _patient is None or _patient[0] is not world:
-        _patient = world, dist.new_group(backend="gloo", timeout=PATIENCE)
-    return _patient[1]
+    if name not in _groups or _groups[name][0] is not world:
+        _groups[name] = world, dist.new_group(backend="gloo", timeout=timeout)
+    return _groups[name][1]
 
 
 def leave_process_group() -> None:
