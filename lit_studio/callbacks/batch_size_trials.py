@@ -124,7 +124,8 @@ def find_batch_size(trainer: Trainer, module: LightningModule, search: Search, n
 
         def fits(size: int) -> bool:
             lightning_setattr(module, name, size)
-            garbage_collection_cuda()
+            if trainer.strategy.root_device.type != "cpu":
+                garbage_collection_cuda()  # what the last trial left might be what makes this one fail
             try:
                 rehearsal.reload()
                 rehearsal.run()
