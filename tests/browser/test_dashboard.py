@@ -35,7 +35,8 @@ CURVES = r"""() => {
   const read = path =>
     [...(path?.getAttribute('d') ?? '').matchAll(/(-?[\d.]+),(-?[\d.]+)/g)].map(found => [+found[1], +found[2]]);
   const dashboard = [...document.querySelectorAll('.lit-dashboard')].pop();
-  return [...(dashboard?.querySelectorAll('.lit-chart') ?? [])].filter(chart => chart.querySelector('.js-line')).map(chart => {
+  const charts = [...(dashboard?.querySelectorAll('.lit-chart') ?? [])];
+  return charts.filter(chart => chart.querySelector('.js-line')).map(chart => {
     const floor = chart.querySelector('.lit-floor');
     const plot = chart.querySelector('.js-plotly-plot');
     return {
@@ -242,8 +243,10 @@ def test_a_resumed_fit_goes_on_from_its_checkpoint_and_leaves_a_grey_branch(open
     branch = chart.locator("[class*='traceb0-']")
     expect(branch).to_have_count(1)
     assert status(record)["state"] == "running", "it is to be seen live"
-    drawn = wait_for(lambda: curves_of(lab, "loss"), "both are drawn", 10)
+    lab.dashboard.press("l")
     lab.picture("dashboard-branch")
+    lab.dashboard.press("l")
+    drawn = wait_for(lambda: curves_of(lab, "loss"), "both are drawn", 10)
     curve, abandoned = drawn["m0"], drawn["b0-0"]
     assert [x for x, _ in curve] == sorted(x for x, _ in curve), "the curve doesn't go back"
     assert len(abandoned) == 51, "steps 99 to 149, the fork included"

@@ -37,9 +37,9 @@ export function Studio(props: {
   const runProps = { ...shared, now: data?.time ?? 0, pending: (id: string) => studio.pending(id) };
   return (
     <div className="lit-Studio" ref={root} onKeyDown={event => onKeyDown(event, root, field)}>
-      <header className="lit-Header">
+      <div className="lit-Header">
         <FilterField field={field} value={filter} onChange={setFilter} trans={trans} />
-      </header>
+      </div>
       {error ? <ErrorStrip error={error} studio={studio} trans={trans} /> : null}
       {data ? (
         <div className="lit-Sections">

@@ -225,7 +225,7 @@ class RunDashboard implements Dashboard {
     const over = ENDED.includes(status.state);
     this.whereabouts.show(this.options.directory || packet.header.name, over);
     setAttribute(this.root, 'aria-label', say(this.trans, 'Run %1', packet.header.name));
-    if (change.events.length) {
+    if (change.placed) {
       this.events.show(this.store.events);
       this.deck.mark();
     }
@@ -267,7 +267,7 @@ class RunDashboard implements Dashboard {
       this.measure();
     }
     this.view.follow(Date.now());
-    if (this.view.fit(status, this.deck.places) || change.events.length > 0) {
+    if (this.view.fit(status, this.deck.places) || change.placed) {
       this.deck.redrawAll();
     } else {
       this.deck.redraw(change.series);
@@ -328,7 +328,7 @@ class RunDashboard implements Dashboard {
 
   /** Show what has happened since somebody was here: from there on the charts' cursor stands, and the list is open. */
   private lead(since: Seen): void {
-    this.events.lead(since.events, this.store.events);
+    this.events.lead(since.events);
     const { events, axis } = this.store;
     const first = events[since.events];
     const at = axis === 'step' ? since.step : first ? placing(axis, events)(first) : null;

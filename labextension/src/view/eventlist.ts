@@ -18,7 +18,9 @@ export class EventList {
 
   /** Show `events`, all that have happened, the latest first. */
   show(events: RunEvent[]): void {
-    this.told = events.map(event => ({ event, words: eventWords(event, this.trans) })).filter(({ words }) => words);
+    this.told = events
+      .map((event, number) => ({ event, number, words: eventWords(event, this.trans) }))
+      .filter(({ words }) => words);
     this.element.hidden = this.told.length === 0;
     const newest = this.told[this.told.length - 1];
     setText(this.title, say(this.trans, 'Events (%1)', this.told.length));
@@ -27,19 +29,18 @@ export class EventList {
   }
 
   /** Open the list and point out what has happened from event number `first` on. */
-  lead(first: number, events: RunEvent[]): void {
-    this.unseen = new Set(events.slice(first));
+  lead(first: number): void {
+    this.unseen = first;
     this.element.open = true;
     this.fill();
-    this.list.querySelector('.lit-mod-unseen:last-of-type')?.scrollIntoView({ block: 'nearest' });
   }
 
-  private unseen = new Set<RunEvent>();
+  private unseen = Infinity;
   private readonly title = make('span');
   private readonly newest = make('span.lit-newest');
   private readonly summary = make('summary', {}, this.title, this.newest);
   private readonly list = make('ol.lit-events', { reversed: true });
-  private told: { event: RunEvent; words: string }[] = [];
+  private told: { event: RunEvent; number: number; words: string }[] = [];
 
   private fill(): void {
     if (!this.element.open) {
@@ -47,12 +48,12 @@ export class EventList {
     }
     const latest = this.told.slice(-SHOWN).reverse();
     this.list.replaceChildren(
-      ...latest.map(({ event, words }) => {
+      ...latest.map(({ event, number, words }) => {
         const time = make('time', { datetime: new Date(event.time * 1000).toISOString() }, clock(event.time * 1000));
         const step = event.step
           ? make('span.lit-event-step', {}, say(this.trans, 'step %1', event.step.toLocaleString('en')))
           : null;
-        const look = this.unseen.has(event) ? 'lit-mod-unseen' : '';
+        const look = number >= this.unseen ? 'lit-mod-unseen' : '';
         return make(
           'li',
           { 'data-event': event.event, class: look },

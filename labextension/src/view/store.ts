@@ -37,6 +37,8 @@ export interface Change {
   /** A series is here for the first time. */
   shape: boolean;
   events: RunEvent[];
+  /** The events are others than before, or lie elsewhere. */
+  placed: boolean;
 }
 
 export class RunStore {
@@ -69,13 +71,14 @@ export class RunStore {
 
   /** Merge an answer to `query`. */
   merge({ header, points }: Packet): Change {
-    const change: Change = { series: new Set(), shape: false, events: [] };
+    const change: Change = { series: new Set(), shape: false, events: [], placed: false };
     if (header.axis !== this.axis) {
       return change; // the answer to a question of before the axis was changed
     }
     this.status = header.status;
     this.run = header.run;
     this.name = header.name;
+    change.placed = header.events_next !== this.eventsKnown;
     change.events = this.mergeEvents(header.events, header.events_next);
     header.series.forEach((head, i) => {
       let series = this.series.get(head.id);
