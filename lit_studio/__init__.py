@@ -10,7 +10,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from lit_studio import callbacks
+    from lit_studio import callbacks, loggers, profilers
     from lit_studio.base.errors import (
         CheckpointCorruptError,
         CheckpointError,
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
         StudioError,
     )
     from lit_studio.callbacks import Callback
-    from lit_studio.trainer import loggers, profilers, strategies, tuner
+    from lit_studio.trainer import strategies, tuner
     from lit_studio.trainer.datamodule import LightningDataModule
     from lit_studio.trainer.fabric import Fabric
     from lit_studio.trainer.module import LightningModule
@@ -41,8 +41,10 @@ if TYPE_CHECKING:
 
     __version__: str
 
-_MODULES = {name: f"lit_studio.trainer.{name}" for name in ("loggers", "profilers", "strategies", "tuner")}
-_MODULES |= {name: f"lit_studio.{name}" for name in ("callbacks", "pytorch", "fabric", "studio")}
+_MODULES = {name: f"lit_studio.trainer.{name}" for name in ("strategies", "tuner")}
+_MODULES |= {
+    name: f"lit_studio.{name}" for name in ("callbacks", "loggers", "profilers", "pytorch", "fabric", "studio")
+}
 _NAMES = {
     "Callback": "lit_studio.callbacks",
     "Fabric": "lit_studio.trainer.fabric",

@@ -3,7 +3,7 @@
 It must not hold anything of its own: these are other names for what lies in `lit_studio.trainer`.
 """
 
-from lit_studio.trainer.command_line import (
+from lit_studio.command_line import (
     ArgsType,
     LightningArgumentParser,
     LightningCLI,

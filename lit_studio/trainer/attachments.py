@@ -16,8 +16,8 @@ from lit_studio.base.settings import resolve
 from lit_studio.callbacks import Callback, Checkpoint, ModelCheckpoint, Timer
 from lit_studio.callbacks.model_summary import ModelSummary
 from lit_studio.callbacks.progress import ProgressBar, RichProgressBar
+from lit_studio.loggers import CSVLogger, DummyLogger, Logger
 from lit_studio.trainer.dispatch import overrides
-from lit_studio.trainer.loggers import CSVLogger, DummyLogger, Logger
 from lit_studio.trainer.plan import Plan
 
 if TYPE_CHECKING:

@@ -17,13 +17,13 @@ import torch
 
 from lit_studio.base.errors import InvalidStateError, InvalidTypeError, MisconfigurationException
 from lit_studio.callbacks.base import EndOfCall
+from lit_studio.loggers import Logger
 from lit_studio.trainer import resume
 from lit_studio.trainer.attachments import check_state_keys, let_callbacks_log, with_module_callbacks
 from lit_studio.trainer.data import Source
 from lit_studio.trainer.datamodule import LightningDataModule
 from lit_studio.trainer.dispatch import Dispatcher, overrides
 from lit_studio.trainer.display import print_results
-from lit_studio.trainer.loggers import Logger
 from lit_studio.trainer.module import LightningModule, attach, unwrap_compiled
 from lit_studio.trainer.ranks import prepare_data
 from lit_studio.trainer.state import RunningStage, TrainerFn, TrainerStatus

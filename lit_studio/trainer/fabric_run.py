@@ -21,9 +21,9 @@ from lit_studio.base.errors import InvalidStateError, InvalidValueError
 from lit_studio.base.events import MetricsLogged, Points, Progressed, RunEnded, RunStarted
 from lit_studio.base.runs import Inbox
 from lit_studio.base.settings import resolve
+from lit_studio.loggers.folders import reserve_version, version_folder
 from lit_studio.trainer.boundaries import Boundaries
 from lit_studio.trainer.commands import Requests
-from lit_studio.trainer.loggers.folders import reserve_version, version_folder
 from lit_studio.trainer.observation import FLUSH_EVERY, Audience, directory_of, learning_rate, non_finite
 from lit_studio.trainer.optimization import LRSchedulerConfig, scheduler_config, set_learning_rate
 from lit_studio.trainer.results import to_host

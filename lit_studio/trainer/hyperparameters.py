@@ -22,6 +22,7 @@ from lit_studio.base.errors import InvalidStateError, InvalidTypeError
 # Under these a command line's hyper-parameters say how, and of which class, the object is made again. The name is
 # Lightning's own, so that it can load the checkpoint too.
 INSTANTIATOR, CLASS_PATH = "_instantiator", "_class_path"
+OUR_INSTANTIATOR = "lit_studio.command_line.instantiation"  # by its name, as checkpoints have it: it lies a floor above
 INSTANTIATED_BY_CLI = "lightning.pytorch.cli.instantiate_module"
 _given: ContextVar[tuple[type[Any], dict[str, Any]] | None] = ContextVar("given_hyperparameters", default=None)
 

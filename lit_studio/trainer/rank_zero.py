@@ -11,7 +11,7 @@ import warnings
 from collections.abc import Callable
 from typing import Any, TypeVar
 
-from lit_studio.trainer.loggers.base import current_rank
+from lit_studio.loggers.base import current_rank
 
 _T = TypeVar("_T")
 _log = logging.getLogger("lit_studio")

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
+from lit_studio.loggers import DummyLogger
 from lit_studio.trainer.dispatch import Dispatcher
-from lit_studio.trainer.loggers import DummyLogger
 from lit_studio.trainer.module import attach
 from lit_studio.trainer.observation import Observation
 from lit_studio.trainer.results import Results

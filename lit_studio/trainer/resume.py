@@ -5,6 +5,7 @@ It must not know how a file is written or read, nor when.
 
 from __future__ import annotations
 
+import importlib
 import inspect
 import warnings
 from copy import deepcopy
@@ -14,7 +15,7 @@ from typing import IO, TYPE_CHECKING, Any
 import torch
 
 from lit_studio.base.errors import CheckpointNotFoundError, InvalidValueError, MisconfigurationException
-from lit_studio.trainer.hyperparameters import INSTANTIATOR
+from lit_studio.trainer.hyperparameters import INSTANTIATOR, OUR_INSTANTIATOR
 from lit_studio.trainer.state import Position
 
 if TYPE_CHECKING:
@@ -215,9 +216,8 @@ def build_from_checkpoint(
     hparams = dict(checkpoint.get(cls.CHECKPOINT_HYPER_PARAMS_KEY) or {})
     if hparams.pop(INSTANTIATOR, None) is not None:
         # Whatever it names: only our own way of making objects is run for a file's sake.
-        from lit_studio.trainer.command_line.instantiation import instantiate_module
-
-        return instantiate_module(cls, {**hparams, **kwargs}), checkpoint
+        maker = importlib.import_module(OUR_INSTANTIATOR)
+        return maker.instantiate_module(cls, {**hparams, **kwargs}), checkpoint
     return cls(**_arguments(cls, hparams, checkpoint.get(cls.CHECKPOINT_HYPER_PARAMS_NAME), kwargs)), checkpoint
 
 

@@ -19,6 +19,8 @@ from lit_studio.base.errors import InvalidStateError, MisconfigurationException
 from lit_studio.base.events import Event, Observer
 from lit_studio.base.settings import resolve
 from lit_studio.callbacks import Callback
+from lit_studio.loggers import Logger
+from lit_studio.profilers import PassThroughProfiler, Profiler, resolve_profiler
 from lit_studio.trainer import execution
 from lit_studio.trainer.accelerators import Accelerator
 from lit_studio.trainer.argument_defaults import with_defaults_from_environment
@@ -30,7 +32,6 @@ from lit_studio.trainer.dispatch import Dispatcher
 from lit_studio.trainer.display import make_audible
 from lit_studio.trainer.evaluation import EvaluationLoop, check_return_predictions
 from lit_studio.trainer.inquiry import Inquiry
-from lit_studio.trainer.loggers import Logger
 from lit_studio.trainer.loop import FitLoop
 from lit_studio.trainer.module import LightningModule
 from lit_studio.trainer.observation import Observation
@@ -38,7 +39,6 @@ from lit_studio.trainer.placement import ARGUMENTS, resolve_placement
 from lit_studio.trainer.plan import make_plan
 from lit_studio.trainer.plugins import PluginInput
 from lit_studio.trainer.precision import PrecisionInput
-from lit_studio.trainer.profilers import PassThroughProfiler, Profiler, resolve_profiler
 from lit_studio.trainer.rehearsal import Rehearsal, rehearse
 from lit_studio.trainer.results import Results
 from lit_studio.trainer.resume import gather

@@ -14,7 +14,7 @@ from lit_studio.callbacks.base import Checkpoint
 from lit_studio.callbacks.batch_size_finder import BatchSizeFinder
 from lit_studio.callbacks.lr_finder import LearningRateFinder
 from lit_studio.callbacks.lr_range_test import RangeTest
-from lit_studio.trainer.loggers import DummyLogger
+from lit_studio.loggers import DummyLogger
 from lit_studio.trainer.rehearsal import Unseen
 
 if TYPE_CHECKING:

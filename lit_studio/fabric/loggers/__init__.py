@@ -3,8 +3,8 @@
 It must not hold anything of its own: these are other names for what lies in `lit_studio.trainer`.
 """
 
-from lit_studio.trainer.loggers.base import Logger
-from lit_studio.trainer.loggers.fabrics import CSVLogger, TensorBoardLogger
+from lit_studio.loggers.base import Logger
+from lit_studio.loggers.fabrics import CSVLogger, TensorBoardLogger
 
 __all__ = [
     "CSVLogger",

@@ -3,7 +3,7 @@
 It must not hold anything of its own: these are other names for what lies in `lit_studio.trainer`.
 """
 
-from lit_studio.trainer.loggers.base import Logger, rank_zero_experiment
+from lit_studio.loggers.base import Logger, rank_zero_experiment
 
 __all__ = [
     "Logger",

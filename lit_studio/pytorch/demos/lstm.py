@@ -3,7 +3,7 @@
 It must not hold anything of its own: these are other names for what lies in `lit_studio.trainer`.
 """
 
-from lit_studio.trainer.demos import LightningLSTM, SequenceSampler, SimpleLSTM
+from lit_studio.demos import LightningLSTM, SequenceSampler, SimpleLSTM
 
 __all__ = [
     "LightningLSTM",

@@ -3,6 +3,6 @@
 It must not hold anything of its own: these are other names for what lies in `lit_studio.trainer`.
 """
 
-from lit_studio.trainer.loggers import *
-from lit_studio.trainer.loggers import __all__ as __all__
-from lit_studio.trainer.loggers import __getattr__ as __getattr__  # says why a logger isn't there
+from lit_studio.loggers import *
+from lit_studio.loggers import __all__ as __all__
+from lit_studio.loggers import __getattr__ as __getattr__  # says why a logger isn't there

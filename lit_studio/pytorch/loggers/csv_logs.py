@@ -3,7 +3,7 @@
 It must not hold anything of its own: these are other names for what lies in `lit_studio.trainer`.
 """
 
-from lit_studio.trainer.loggers.csv_logs import CSVLogger, ExperimentWriter
+from lit_studio.loggers.csv_logs import CSVLogger, ExperimentWriter
 
 __all__ = [
     "CSVLogger",

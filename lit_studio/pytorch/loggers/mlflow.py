@@ -3,7 +3,7 @@
 It must not hold anything of its own: these are other names for what lies in `lit_studio.trainer`.
 """
 
-from lit_studio.trainer.loggers.mlflow import MLFlowLogger
+from lit_studio.loggers.mlflow import MLFlowLogger
 
 __all__ = [
     "MLFlowLogger",

@@ -3,7 +3,7 @@
 It must not hold anything of its own: these are other names for what lies in `lit_studio.trainer`.
 """
 
-from lit_studio.trainer.loggers.tensorboard import TensorBoardLogger
+from lit_studio.loggers.tensorboard import TensorBoardLogger
 
 __all__ = [
     "TensorBoardLogger",

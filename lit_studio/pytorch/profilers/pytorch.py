@@ -3,7 +3,7 @@
 It must not hold anything of its own: these are other names for what lies in `lit_studio.trainer`.
 """
 
-from lit_studio.trainer.profilers import PyTorchProfiler
+from lit_studio.profilers import PyTorchProfiler
 
 __all__ = [
     "PyTorchProfiler",

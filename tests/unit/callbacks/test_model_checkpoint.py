@@ -419,7 +419,7 @@ class TestEnds:
         assert "optimizer_states" not in content
 
     def test_loggers_are_told(self, tmp_path):
-        from lit_studio.trainer.loggers import CSVLogger
+        from lit_studio.loggers import CSVLogger
 
         class Told(CSVLogger):
             def after_save_checkpoint(self, checkpoint_callback):

@@ -16,8 +16,8 @@ import torch
 import yaml
 
 from lit_studio.base.errors import InvalidValueError
-from lit_studio.trainer.loggers import CSVLogger
-from lit_studio.trainer.loggers.csv_logs import ExperimentWriter
+from lit_studio.loggers import CSVLogger
+from lit_studio.loggers.csv_logs import ExperimentWriter
 
 
 def rows(logger):
@@ -42,7 +42,7 @@ class TestVersions:
         code = (
             "import sys, types\n"
             "sys.modules['torch'] = types.SimpleNamespace(Tensor=type(None), nn=types.SimpleNamespace(Module=object))\n"
-            "sys.modules['lit_studio.trainer.loggers.base'] = types.SimpleNamespace(Logger=object)\n"
+            "sys.modules['lit_studio.loggers.base'] = types.SimpleNamespace(Logger=object)\n"
             "import importlib.util as u\n"
             "spec = u.spec_from_file_location('folders', sys.argv[2]); m = u.module_from_spec(spec)\n"
             "spec.loader.exec_module(m)\n"
@@ -50,7 +50,7 @@ class TestVersions:
             "print('ready', flush=True); sys.stdin.readline()\n"
             "print(*(m.reserve_version(Path(sys.argv[1])) for _ in range(50)))\n"
         )
-        import lit_studio.trainer.loggers.folders as folders
+        import lit_studio.loggers.folders as folders
 
         command = [sys.executable, "-c", code, str(tmp_path / "logs"), folders.__file__]
         pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}

@@ -17,8 +17,8 @@ import yaml
 
 import lit_studio as L
 from lit_studio.base.errors import MissingDependencyError
-from lit_studio.trainer.loggers import MLFlowLogger
-from lit_studio.trainer.loggers import mlflow as module
+from lit_studio.loggers import MLFlowLogger
+from lit_studio.loggers import mlflow as module
 from tests.unit.trainer.models import Regression, loader
 
 STORE = all(importlib.util.find_spec(name) is not None for name in ("mlflow", "sqlalchemy", "alembic"))

@@ -11,7 +11,7 @@ import torch
 import yaml
 
 from lit_studio.base.errors import MissingDependencyError
-from lit_studio.trainer.loggers import DummyLogger, Logger, TensorBoardLogger
+from lit_studio.loggers import DummyLogger, Logger, TensorBoardLogger
 
 needs_tensorboard = pytest.mark.skipif(importlib.util.find_spec("tensorboard") is None, reason="needs tensorboard")
 

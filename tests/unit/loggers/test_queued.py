@@ -14,9 +14,9 @@ import pytest
 
 import lit_studio as L
 from lit_studio.base.errors import LoggerError
-from lit_studio.trainer.loggers import CSVLogger
-from lit_studio.trainer.loggers import queued as module
-from lit_studio.trainer.loggers.queued import Outbox, QueuedLogger, without_secrets
+from lit_studio.loggers import CSVLogger
+from lit_studio.loggers import queued as module
+from lit_studio.loggers.queued import Outbox, QueuedLogger, without_secrets
 from tests.unit.trainer.models import Regression, loader
 
 
@@ -165,7 +165,7 @@ class TestOutbox:
 def test_the_end_of_a_program_waits_for_what_is_queued(tmp_path):
     code = (
         "import sys, time\n"
-        "from lit_studio.trainer.loggers.queued import Outbox\n"
+        "from lit_studio.loggers.queued import Outbox\n"
         "def deliver(items):\n"
         "    time.sleep(0.05); open(sys.argv[1], 'a').write(''.join(map(str, items)))\n"
         "box = Outbox('box', batch=1)\n"

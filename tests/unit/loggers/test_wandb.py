@@ -18,7 +18,7 @@ import torch
 
 import lit_studio as L
 from lit_studio.base.errors import MissingDependencyError
-from lit_studio.trainer.loggers import CSVLogger, WandbLogger
+from lit_studio.loggers import CSVLogger, WandbLogger
 from tests.unit.trainer.models import Regression, loader
 
 needs_wandb = pytest.mark.skipif(importlib.util.find_spec("wandb") is None, reason="needs wandb")

@@ -12,7 +12,7 @@ import pytest
 import torch
 
 from lit_studio.base.errors import InvalidTypeError, InvalidValueError, MisconfigurationException
-from lit_studio.trainer.profilers import (
+from lit_studio.profilers import (
     AdvancedProfiler,
     PassThroughProfiler,
     PyTorchProfiler,

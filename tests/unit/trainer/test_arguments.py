@@ -13,7 +13,7 @@ import lit_studio as L
 from lit_studio.base import registry
 from lit_studio.callbacks import EarlyStopping, ModelCheckpoint
 from lit_studio.callbacks.progress import TQDMProgressBar
-from lit_studio.trainer.loggers import CSVLogger
+from lit_studio.loggers import CSVLogger
 from lit_studio.trainer.strategies import SingleDeviceStrategy, Strategy
 from tests.unit.trainer.models import OFF, Regression, Validated, loader, trainer
 

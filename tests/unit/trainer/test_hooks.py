@@ -6,7 +6,7 @@ import pytest
 import torch
 
 import lit_studio as L
-from lit_studio.trainer.loggers import Logger
+from lit_studio.loggers import Logger
 from tests.unit.trainer.models import Regression, Validated, loader, trainer
 
 SET_UP = """

@@ -6,10 +6,10 @@ They must not know the loop: it tells them when an action starts and stops, and 
 from __future__ import annotations
 
 from lit_studio.base.errors import InvalidTypeError, MisconfigurationException
-from lit_studio.trainer.profilers.advanced import AdvancedProfiler
-from lit_studio.trainer.profilers.base import PassThroughProfiler, Profiler
-from lit_studio.trainer.profilers.pytorch import PyTorchProfiler
-from lit_studio.trainer.profilers.simple import SimpleProfiler
+from lit_studio.profilers.advanced import AdvancedProfiler
+from lit_studio.profilers.base import PassThroughProfiler, Profiler
+from lit_studio.profilers.pytorch import PyTorchProfiler
+from lit_studio.profilers.simple import SimpleProfiler
 
 __all__ = [
     "AdvancedProfiler",

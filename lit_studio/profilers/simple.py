@@ -9,7 +9,7 @@ import time
 from pathlib import Path
 
 from lit_studio.base.errors import InvalidValueError
-from lit_studio.trainer.profilers.base import Profiler
+from lit_studio.profilers.base import Profiler
 
 
 class SimpleProfiler(Profiler):

@@ -12,7 +12,7 @@ from lit_studio.base.errors import InvalidStateError, InvalidValueError
 from lit_studio.callbacks import Callback
 
 if TYPE_CHECKING:
-    from lit_studio.trainer.command_line.parser import LightningArgumentParser
+    from lit_studio.command_line.parser import LightningArgumentParser
     from lit_studio.trainer.module import LightningModule
     from lit_studio.trainer.trainer import Trainer
 

@@ -3,7 +3,7 @@
 It must not know the trainer's inside: these are ordinary modules, as a user would write them.
 """
 
-from lit_studio.trainer.demos.boring import (
+from lit_studio.demos.boring import (
     BoringDataModule,
     BoringDataModuleNoLen,
     BoringModel,
@@ -16,7 +16,7 @@ from lit_studio.trainer.demos.boring import (
     RandomIterableDataset,
     RandomIterableDatasetWithLen,
 )
-from lit_studio.trainer.demos.text import (
+from lit_studio.demos.text import (
     LightningLSTM,
     LightningTransformer,
     PositionalEncoding,

@@ -39,10 +39,10 @@ AUTOMATIC = "AUTOMATIC"
 _DOORS = {
     "lit_studio.callbacks": "lit_studio.pytorch.callbacks",
     "lit_studio.trainer.accelerators": "lit_studio.pytorch.accelerators",
-    "lit_studio.trainer.command_line": "lit_studio.pytorch.cli",
-    "lit_studio.trainer.loggers": "lit_studio.pytorch.loggers",
+    "lit_studio.command_line": "lit_studio.pytorch.cli",
+    "lit_studio.loggers": "lit_studio.pytorch.loggers",
     "lit_studio.trainer.precision": "lit_studio.pytorch.plugins",
-    "lit_studio.trainer.profilers": "lit_studio.pytorch.profilers",
+    "lit_studio.profilers": "lit_studio.pytorch.profilers",
     "lit_studio.trainer.strategies": "lit_studio.pytorch.strategies",
 }
 

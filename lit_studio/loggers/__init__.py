@@ -5,11 +5,11 @@ It must not know the loop.
 
 from typing import Any
 
-from lit_studio.trainer.loggers.base import DummyLogger, Logger
-from lit_studio.trainer.loggers.csv_logs import CSVLogger
-from lit_studio.trainer.loggers.mlflow import MLFlowLogger
-from lit_studio.trainer.loggers.tensorboard import TensorBoardLogger
-from lit_studio.trainer.loggers.wandb import WandbLogger
+from lit_studio.loggers.base import DummyLogger, Logger
+from lit_studio.loggers.csv_logs import CSVLogger
+from lit_studio.loggers.mlflow import MLFlowLogger
+from lit_studio.loggers.tensorboard import TensorBoardLogger
+from lit_studio.loggers.wandb import WandbLogger
 
 __all__ = ["CSVLogger", "DummyLogger", "Logger", "MLFlowLogger", "TensorBoardLogger", "WandbLogger"]
 

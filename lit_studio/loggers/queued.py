@@ -17,7 +17,7 @@ from collections.abc import Callable
 from typing import Any
 
 from lit_studio.base.errors import LoggerError
-from lit_studio.trainer.loggers.base import Logger, is_rank_zero
+from lit_studio.loggers.base import Logger, is_rank_zero
 
 IDLE = 10.0  # seconds after which a thread with nothing to do ends; the next item starts another
 _CREDENTIALS = re.compile(r"(://[^:/@\s]*:)[^@\s]+@")

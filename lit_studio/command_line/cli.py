@@ -19,9 +19,8 @@ from torch.optim import Optimizer
 
 from lit_studio.base.errors import MisconfigurationException
 from lit_studio.callbacks import Callback
-from lit_studio.trainer import loggers, profilers, strategies  # noqa: F401 - the parser finds classes by short name
-from lit_studio.trainer.command_line.instantiation import instantiate_class, recorder, with_our_names
-from lit_studio.trainer.command_line.parser import (
+from lit_studio.command_line.instantiation import instantiate_class, recorder, with_our_names
+from lit_studio.command_line.parser import (
     AUTOMATIC,
     INSTALLED,
     ArgsType,
@@ -31,7 +30,8 @@ from lit_studio.trainer.command_line.parser import (
     ReduceLROnPlateau,
     require_jsonargparse,
 )
-from lit_studio.trainer.command_line.saving import SaveConfigCallback
+from lit_studio.command_line.saving import SaveConfigCallback
+from lit_studio.trainer import strategies  # noqa: F401 - the parser finds classes by short name
 from lit_studio.trainer.datamodule import LightningDataModule
 from lit_studio.trainer.hyperparameters import CLASS_PATH, INSTANTIATOR
 from lit_studio.trainer.module import LightningModule

@@ -10,7 +10,7 @@ import importlib
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from lit_studio.trainer.command_line.parser import ArgumentParser, require_jsonargparse
+from lit_studio.command_line.parser import ArgumentParser, require_jsonargparse
 from lit_studio.trainer.hyperparameters import CLASS_PATH, given_hyperparameters
 
 

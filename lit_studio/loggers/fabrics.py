@@ -8,7 +8,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from lit_studio.trainer.loggers import csv_logs, tensorboard
+from lit_studio.loggers import csv_logs, tensorboard
 
 
 class CSVLogger(csv_logs.CSVLogger):

@@ -3,9 +3,9 @@
 It must not know any model or datamodule: it reads their ``__init__`` and makes them.
 """
 
-from lit_studio.trainer.command_line.cli import LightningCLI
-from lit_studio.trainer.command_line.instantiation import instantiate_class, instantiate_module
-from lit_studio.trainer.command_line.parser import (
+from lit_studio.command_line.cli import LightningCLI
+from lit_studio.command_line.instantiation import instantiate_class, instantiate_module
+from lit_studio.command_line.parser import (
     ArgsType,
     LightningArgumentParser,
     LRSchedulerCallable,
@@ -15,7 +15,7 @@ from lit_studio.trainer.command_line.parser import (
     OptimizerCallable,
     ReduceLROnPlateau,
 )
-from lit_studio.trainer.command_line.saving import SaveConfigCallback
+from lit_studio.command_line.saving import SaveConfigCallback
 
 __all__ = [
     "ArgsType",

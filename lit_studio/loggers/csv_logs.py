@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import Any
 
 from lit_studio.base.errors import InvalidValueError
-from lit_studio.trainer.loggers.base import params_to_dict, rank_zero_experiment
-from lit_studio.trainer.loggers.folders import FolderLogger, number, with_prefix, write_hparams
+from lit_studio.loggers.base import params_to_dict, rank_zero_experiment
+from lit_studio.loggers.folders import FolderLogger, number, with_prefix, write_hparams
 
 _FIRST = ("epoch", "step")
 

@@ -21,10 +21,10 @@ from typing import TYPE_CHECKING, Any, Literal
 import yaml
 
 from lit_studio.base.errors import MisconfigurationException, MissingDependencyError
-from lit_studio.trainer.loggers.base import is_rank_zero, params_to_dict, rank_zero_experiment
-from lit_studio.trainer.loggers.checkpoints import CheckpointUploads, Upload
-from lit_studio.trainer.loggers.folders import flat, number, with_prefix
-from lit_studio.trainer.loggers.queued import QueuedLogger
+from lit_studio.loggers.base import is_rank_zero, params_to_dict, rank_zero_experiment
+from lit_studio.loggers.checkpoints import CheckpointUploads, Upload
+from lit_studio.loggers.folders import flat, number, with_prefix
+from lit_studio.loggers.queued import QueuedLogger
 
 if TYPE_CHECKING:
     from lit_studio.callbacks.model_checkpoint import ModelCheckpoint

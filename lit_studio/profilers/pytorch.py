@@ -12,7 +12,7 @@ import torch
 from torch.profiler import ProfilerActivity, record_function, schedule, tensorboard_trace_handler
 
 from lit_studio.base.errors import InvalidTypeError
-from lit_studio.trainer.profilers.base import Profiler
+from lit_studio.profilers.base import Profiler
 
 STEP_ACTIONS = frozenset({"run_training_batch", "run_evaluation_batch", "run_predict_batch"})
 

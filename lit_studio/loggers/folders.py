@@ -15,7 +15,7 @@ from typing import Any
 
 import torch
 
-from lit_studio.trainer.loggers.base import Logger
+from lit_studio.loggers.base import Logger
 
 HPARAMS_FILE = "hparams.yaml"
 _VERSION = re.compile(r"version_(\d+)")

@@ -16,8 +16,8 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from lit_studio.base.errors import InvalidTypeError, MissingDependencyError
-from lit_studio.trainer.loggers.base import params_to_dict, rank_zero_experiment
-from lit_studio.trainer.loggers.folders import FolderLogger, flat, number, with_prefix, write_hparams
+from lit_studio.loggers.base import params_to_dict, rank_zero_experiment
+from lit_studio.loggers.folders import FolderLogger, flat, number, with_prefix, write_hparams
 
 if TYPE_CHECKING:
     from torch.utils.tensorboard import SummaryWriter
