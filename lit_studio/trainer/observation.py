@@ -34,9 +34,12 @@ from lit_studio.base.events import (
 )
 from lit_studio.base.runs import Inbox, RunDirectory, RunRecorder, temporary_run_root
 from lit_studio.trainer.commands import Commands
+from lit_studio.trainer.loader_facts import suggested_max_num_workers
 from lit_studio.trainer.ranks import join_ranks
 from lit_studio.trainer.results import Read, Series
+from lit_studio.trainer.starvation import Starvation, advise
 from lit_studio.trainer.termination import heed
+from lit_studio.trainer.warning_kinds import PossibleUserWarning
 
 if TYPE_CHECKING:
     from lit_studio.trainer.trainer import Trainer
@@ -118,17 +121,18 @@ class Audience:
         """Where the run stands: optimizer steps done, and the epoch."""
         return 0, 0
 
-    def warn(self, kind: str, message: str, step: int | None = None) -> None:
+    def warn(self, kind: str, message: str, step: int | None = None, category: type[Warning] = UserWarning) -> None:
         """Tell observers and, by a Python warning, the person at the terminal.
 
         Args:
             kind: a stable slug.
             message: one or two sentences.
             step: at which it happened; now, if None.
+            category: of the Python warning.
         """
         now, epoch = self.at()
         self.emit(WarningRaised(time.time(), now if step is None else step, epoch, kind, message))
-        warnings.warn(message, stacklevel=2)
+        warnings.warn(message, category, stacklevel=2)
 
 
 def _failure(call: Callable[..., Any], *args: Any) -> Exception | None:
@@ -151,6 +155,7 @@ class Observation(Audience):
         self._began = self._paused = 0.0
         self._warned = self._logs_steps = False
         self._planned: int | None = None
+        self._starvation: Starvation | None = None
         self._unsettled: dict[tuple[int, bool], dict[str, float]] = {}
 
     # Beginning and end ------------------------------------------------------------------------------------------
@@ -165,6 +170,7 @@ class Observation(Audience):
         trainer = self._trainer
         self._began, self._paused, self._warned, self._logs_steps = time.monotonic(), 0.0, False, False
         self._planned, self._unsettled, self._failing = None, {}, set()
+        self._starvation = None
         trainer.ranks = join_ranks(trainer)
         self.due = self._began + FLUSH_EVERY if trainer.ranks is None else -NEVER  # ranks count steps, not time
         if trainer.plan.barebones or not trainer.strategy.is_global_zero:
@@ -375,7 +381,7 @@ class Observation(Audience):
             return
         trainer, loop = self._trainer, self._trainer.fit_loop
         fitting = trainer.state.fn == "fit"
-        batches = trainer.batches_now
+        batches, active = trainer.batches_now, time.monotonic() - self._began - self._paused
         self.emit(
             Progressed(
                 time.time(),
@@ -387,10 +393,28 @@ class Observation(Audience):
                 planned_steps=self._plan_steps() if fitting else None,
                 samples=loop.samples if fitting else 0,
                 data_wait=loop.data_wait if fitting else 0.0,
-                active=time.monotonic() - self._began - self._paused,
+                active=active,
                 learning_rate=learning_rate(loop.optimization.optimizers) if fitting else None,
             )
         )
+        if fitting:
+            self._advise(active)
+
+    def _advise(self, active: float) -> None:
+        trainer, device = self._trainer, self._trainer.strategy.root_device
+        loaders, waited = trainer.fit_loop.loaders, trainer.fit_loop.data_wait
+        self._starvation = self._starvation or Starvation()
+        if not trainer.training or loaders is None:
+            self._starvation.look_away()
+            return
+        share = self._starvation.look(active, waited, device)
+        if share is None:
+            return
+        flat = getattr(loaders.flat[0], "flattened", loaders.flat)
+        most = suggested_max_num_workers(getattr(trainer.strategy, "num_processes", 1))
+        text = advise(flat, share, most, pins=device.type == "cuda")
+        if text is not None:
+            self.warn("data-starved", text, category=PossibleUserWarning)
 
     def _plan_steps(self) -> int | None:
         if self._planned is None and self._trainer.fit_loop.loaders is not None:
