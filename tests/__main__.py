@@ -19,7 +19,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
 PYTEST = [sys.executable, "-m", "pytest", "--color=yes" if sys.stdout.isatty() else "--color=no"]
-UNIT = ("unit", "server", "contracts", "distributed", "gpu", "notebooks")
+UNIT = ("unit", "server", "contracts", "gpu", "notebooks")
 CLOSING_LINE = re.compile(r"=+ (.* in [\d.]+m?s.*?) =+$|^\s+(Tests\s+.*(?:passed|failed|skipped).*)$")
 COLOUR = re.compile(r"\x1b\[[\d;]*m")
 
@@ -54,6 +54,8 @@ def parts(scratch: Path) -> dict[str, tuple[list[str], Path]]:
         "unit": (pytest_part(*(f"tests/{folder}" for folder in UNIT)), ROOT),
         # Beside the real Lightning of `make bench-peers`; skipped without it.
         "peers": (pytest_part("tests/peers"), ROOT),
+        # Ranks are forked from this process, which must not have run much before: threads don't survive a fork.
+        "distributed": (pytest_part("tests/distributed"), ROOT),
         # A call of its own: Playwright's synchronous API leaves an event loop running, which breaks the server tests.
         "browser": (pytest_part("tests/browser"), ROOT),
         "notebooks": (notebook_part(scratch), ROOT),

@@ -51,9 +51,9 @@ class Trainer(Inquiry):
 
     Args:
         accelerator: ``"auto"``, ``"cpu"``, ``"gpu"``, ``"cuda"`` or ``"mps"``.
-        strategy: ``"auto"``, ``"single"`` or a plugin's.
-        devices: a count, a list with one index, or ``"auto"``.
-        num_nodes: 1.
+        strategy: ``"auto"``, ``"ddp"``, ``"ddp_spawn"``, ``"ddp_fork"``, ``"ddp_notebook"``, a plugin's, or a Strategy.
+        devices: a count, a list of indices, −1 for all, or ``"auto"``; on the CPU a count of processes.
+        num_nodes: nodes, each with as many devices; their processes are started by torchrun, srun or the like.
         precision: ``"32-true"`` (default), ``"16-mixed"``, ``"bf16-mixed"``, ``"64-true"``, ``"bf16-true"``,
             ``"16-true"``.
         logger: True (default) writes CSV files to ``lightning_logs/version_N``; False none; or loggers.
@@ -83,12 +83,12 @@ class Trainer(Inquiry):
         deterministic: True lets torch use deterministic algorithms only, ``"warn"`` warns of others.
         benchmark: cuDNN's benchmark mode.
         inference_mode: evaluate under ``torch.inference_mode`` rather than ``no_grad``.
-        use_distributed_sampler: accepted; on one device there is nothing to distribute.
+        use_distributed_sampler: whether each of several ranks gets a share of the samples of its own.
         profiler: ``"simple"``, ``"advanced"``, ``"pytorch"`` or a Profiler.
         detect_anomaly: find the operation that made a NaN; slow.
         barebones: everything off that costs time, the run's record too.
         plugins: a Precision or an object that saves and loads checkpoints.
-        sync_batchnorm: accepted; on one device there is nothing to synchronize.
+        sync_batchnorm: whether batch norms see the batches of all ranks; needs GPUs.
         reload_dataloaders_every_n_epochs: ask for the loaders anew every so many epochs; 0 is off.
         default_root_dir: where logs and checkpoints go; the current directory by default.
         enable_autolog_hparams: whether loggers get the hyper-parameters.
