@@ -96,7 +96,7 @@ class Sharing:
         return with_sampler(loader, self._sampler(loader, word, shuffle))
 
     def _sampler(self, loader: DataLoader[Any], word: str, shuffle: bool) -> Sampler[Any]:
-        own = loader.sampler if loader.batch_sampler is None else getattr(loader.batch_sampler, "sampler", None)
+        own = loader.sampler if loader.batch_sampler is None else _sampler_of(loader.batch_sampler)
         usual = isinstance(own, SequentialSampler) or (
             isinstance(own, RandomSampler) and not own.replacement and own.num_samples == len(own.data_source)
         )
@@ -132,24 +132,25 @@ def _is_shared(loader: DataLoader[Any]) -> bool:
     return any(isinstance(one, DistributedSampler) for one in samplers)
 
 
-def with_sampler(loader: DataLoader[Any], sampler: Sampler[Any]) -> DataLoader[Any]:
-    """A copy of ``loader``, whatever its class, that draws from ``sampler``.
+def _sampler_of(batches: Any) -> Any:
+    found = getattr(batches, "sampler", None)
+    if found is None:
+        raise InvalidTypeError(
+            "Lit Studio can't inject a (distributed) sampler into your batch sampler, because it doesn't subclass "
+            "PyTorch's `BatchSampler`",
+            value=type(batches).__name__,
+            advice="Keep the sampler in its attribute `sampler`, or set Trainer(use_distributed_sampler=False) and "
+            "share the data out yourself.",
+        )
+    return found
 
-    Raises:
-        InvalidTypeError: its batch sampler draws from something that isn't called ``sampler``.
-    """
+
+def with_sampler(loader: DataLoader[Any], sampler: Sampler[Any]) -> DataLoader[Any]:
+    """A copy of ``loader``, whatever its class, that draws from ``sampler``."""
     found = copy.copy(loader)
     found.__dict__["_iterator"] = None  # of persistent workers; those are the other loader's
     batches: Any = loader.batch_sampler
     if batches is not None:
-        if not isinstance(getattr(batches, "sampler", None), Sampler | Sized):
-            raise InvalidTypeError(
-                "Lit Studio can't inject a (distributed) sampler into your batch sampler, because it doesn't subclass "
-                "PyTorch's `BatchSampler`",
-                value=type(batches).__name__,
-                advice="Keep the sampler in its attribute `sampler`, or set Trainer(use_distributed_sampler=False) and "
-                "share the data out yourself.",
-            )
         batches = copy.copy(batches)
         batches.sampler = sampler
         found.__dict__["batch_sampler"] = batches

@@ -30,6 +30,10 @@ class RankRaisedError(RankError, ProcessRaisedException):
         _say(self, f"Rank {rank} failed: {words}", f"\n{trace}")
         self.rank = self.error_index = rank
         self.error_pid, self.pid, self.msg = pid, pid, str(self)
+        self._made_of = rank, pid, words, trace
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return type(self), self._made_of
 
 
 class RankDiedError(RankError, ProcessExitedException):
@@ -52,6 +56,10 @@ class RankDiedError(RankError, ProcessExitedException):
         self.rank = self.error_index = rank
         self.error_pid, self.pid, self.exit_code, self.msg = pid, pid, exit_code, str(self)
         self.signal_name = _signal_name(-exit_code) if exit_code < 0 else None
+        self._made_of = rank, pid, exit_code, advice
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return type(self), self._made_of
 
 
 def _say(error: RankError, what: str, advice: str | None) -> None:
