@@ -16,7 +16,7 @@ import time
 import zlib
 from pathlib import Path
 
-from lit_studio.base.runs.status import process_alive, process_start_time
+from lit_studio.base.processes import process_alive, process_start_time
 
 _TEMPORARY = ".lit-studio-"
 _TEMPORARY_NAME = re.compile(r"\.lit-studio-([0-9a-f]{8})-(\d+)-(\d+)-\d+\.tmp")

@@ -12,6 +12,7 @@ looks reads the files. One directory is one run and can be copied as it is::
             inbox/                   commands that wait for the next step boundary
 """
 
+from lit_studio.base.processes import process_alive, process_start_time
 from lit_studio.base.runs.directory import (
     RECORD,
     RunDirectory,
@@ -23,7 +24,7 @@ from lit_studio.base.runs.directory import (
 from lit_studio.base.runs.inbox import COMMANDS, Command, Inbox, send_command
 from lit_studio.base.runs.log import Block, BlockWriter, decode_points, encode_points, read_blocks
 from lit_studio.base.runs.record import RunRecorder
-from lit_studio.base.runs.status import RunStatus, process_alive, process_start_time, read_status
+from lit_studio.base.runs.status import RunStatus, read_status
 
 __all__ = [
     "COMMANDS",

@@ -20,7 +20,8 @@ from pathlib import Path
 from typing import Any
 
 from lit_studio.base.errors import InvalidValueError, RunNotFoundError, RunRecordError
-from lit_studio.base.runs.status import RunStatus, process_start_time, read_status
+from lit_studio.base.processes import process_start_time
+from lit_studio.base.runs.status import RunStatus, read_status
 from lit_studio.base.settings import data_home, private_directory, runtime_home
 
 RECORD = "studio"

@@ -6,7 +6,6 @@ It must not know who writes the status file or who shows it.
 from __future__ import annotations
 
 import json
-import os
 import socket
 import time
 from dataclasses import asdict, dataclass, field, fields, replace
@@ -14,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from lit_studio.base.errors import InvalidStateError, RunRecordError
+from lit_studio.base.processes import process_alive
 
 ACTIVE = ("running", "paused")
 FOLLOWS = {
@@ -128,26 +128,3 @@ def read_status(path: Path, pid: int, process_started: float, host: str) -> RunS
     else:
         gone = time.time() - status.updated > SILENT_AFTER
     return replace(status, state="lost") if gone else status
-
-
-def process_start_time(pid: int) -> float:
-    """When the process started, in clock ticks since boot (Linux ``/proc``); 0 where that can't be known."""
-    try:
-        stat = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace")
-        return float(stat.rpartition(")")[2].split()[19])
-    except (OSError, IndexError, ValueError):
-        return 0.0
-
-
-def process_alive(pid: int, started: float = 0.0) -> bool:
-    """Whether ``pid`` lives and, where both are known, is the process that started at ``started``."""
-    if pid <= 0:
-        return False
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except OSError:
-        pass  # it lives, but belongs to somebody else
-    now = process_start_time(pid)
-    return not (started and now) or now == started
