@@ -122,3 +122,15 @@ def test_the_errors_have_the_builtin_types_too():
     assert issubclass(L.RemovedError, NotImplementedError)
     with pytest.raises(L.MisconfigurationException, match="format DD:HH:MM:SS"):
         trainer(max_time="1 hour")
+
+
+def test_programs_can_ask_what_is_installed():
+    from lit_studio.fabric.utilities.imports import _TORCH_GREATER_EQUAL_2_6
+    from lit_studio.pytorch.utilities.imports import _RICH_AVAILABLE, _TORCH_EQUAL_2_8
+    from lit_studio.trainer.availability import available
+
+    assert _RICH_AVAILABLE
+    assert _TORCH_GREATER_EQUAL_2_6
+    assert (torch.__version__.split(".")[:2] == ["2", "8"]) is _TORCH_EQUAL_2_8
+    assert not available("no_package_of_this_name")
+    assert not available("torch", "<1")
