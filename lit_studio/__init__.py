@@ -32,9 +32,9 @@ if TYPE_CHECKING:
         StudioError,
     )
     from lit_studio.callbacks import Callback
+    from lit_studio.fabric.fabric import Fabric
     from lit_studio.trainer import strategies, tuner
     from lit_studio.trainer.datamodule import LightningDataModule
-    from lit_studio.trainer.fabric import Fabric
     from lit_studio.trainer.module import LightningModule
     from lit_studio.trainer.seed import seed_everything
     from lit_studio.trainer.trainer import Trainer
@@ -47,7 +47,7 @@ _MODULES |= {
 }
 _NAMES = {
     "Callback": "lit_studio.callbacks",
-    "Fabric": "lit_studio.trainer.fabric",
+    "Fabric": "lit_studio.fabric.fabric",
     "LightningDataModule": "lit_studio.trainer.datamodule",
     "LightningModule": "lit_studio.trainer.module",
     "Trainer": "lit_studio.trainer.trainer",

@@ -18,7 +18,7 @@ from lit_studio.callbacks.peak_flops import get_available_flops
 from lit_studio.callbacks.throughput import Throughput, compute_dtype
 
 if TYPE_CHECKING:
-    from lit_studio.trainer.fabric import Fabric
+    from lit_studio.fabric.fabric import Fabric
     from lit_studio.trainer.module import LightningModule
     from lit_studio.trainer.trainer import Trainer
 

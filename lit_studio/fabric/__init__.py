@@ -1,10 +1,11 @@
-"""Lightning's `lightning.fabric`: the door for code written against it.
+"""Fabric: what a plain loop lacks, in a few verbs; and Lightning's `lightning.fabric`, for code written against it.
 
-It must not hold anything of its own: these are other names for what lies in `lit_studio.trainer`.
+It must not know how a Trainer loops: it stands on the trainer's parts. Modules that do nothing but rename those parts
+(`strategies`, `plugins`, `loggers`, `accelerators`, `utilities`) are where Lightning has them.
 """
 
-from lit_studio.trainer.fabric import Fabric
-from lit_studio.trainer.fabric_faces import is_wrapped
+from lit_studio.fabric.fabric import Fabric
+from lit_studio.fabric.wrappers import is_wrapped
 from lit_studio.trainer.resume import LAYOUT as __version__  # code asks whether Lightning is new enough: this one is
 from lit_studio.trainer.seed import seed_everything
 

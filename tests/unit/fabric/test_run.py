@@ -91,7 +91,7 @@ def test_what_is_no_number_is_refused_at_once(value):
 
 
 def test_values_on_a_device_are_read_in_one_copy_a_flush(monkeypatch):
-    from lit_studio.trainer import fabric_run
+    from lit_studio.fabric import run as fabric_run
 
     copies = []
     monkeypatch.setattr(fabric_run, "FLUSH_EVERY", 1000.0)

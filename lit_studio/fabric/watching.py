@@ -13,7 +13,7 @@ from types import TracebackType
 from typing import Any, Self
 
 from lit_studio.base.errors import InvalidStateError, InvalidTypeError
-from lit_studio.trainer.fabric_ranks import FabricRanks
+from lit_studio.fabric.ranks import FabricRanks
 from lit_studio.trainer.seed import seed_everything
 
 

@@ -15,9 +15,9 @@ from torch.optim import Optimizer
 
 from lit_studio.base.errors import CheckpointError, InvalidTypeError, InvalidValueError
 from lit_studio.base.events import CheckpointSaved
+from lit_studio.fabric.ranks import FabricRanks
+from lit_studio.fabric.wrappers import uncovered
 from lit_studio.trainer.checkpoint import read_checkpoint, write_checkpoint
-from lit_studio.trainer.fabric_faces import uncovered
-from lit_studio.trainer.fabric_ranks import FabricRanks
 
 Filter = Callable[[str, Any], bool]
 

@@ -16,7 +16,9 @@ from torch.optim import Optimizer
 from torch.utils.data import DataLoader
 
 from lit_studio.base.errors import InvalidTypeError, InvalidValueError, MisconfigurationException
-from lit_studio.trainer.fabric_faces import (
+from lit_studio.fabric.run import known_scheduler
+from lit_studio.fabric.watching import FabricWatching
+from lit_studio.fabric.wrappers import (
     FabricDataLoader,
     FabricModule,
     FabricOptimizer,
@@ -24,8 +26,6 @@ from lit_studio.trainer.fabric_faces import (
     is_wrapped,
     uncovered,
 )
-from lit_studio.trainer.fabric_run import known_scheduler
-from lit_studio.trainer.fabric_watching import FabricWatching
 from lit_studio.trainer.optimization import parameters_of
 from lit_studio.trainer.samplers import Sharing
 from lit_studio.trainer.seed import WORKERS_VARIABLE, seed_worker

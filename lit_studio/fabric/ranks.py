@@ -16,9 +16,9 @@ from torch import nn
 from torch.overrides import TorchFunctionMode
 
 from lit_studio.base.errors import InvalidStateError, InvalidTypeError
+from lit_studio.fabric.run import FabricRun
 from lit_studio.trainer.accelerators import Accelerator
 from lit_studio.trainer.batches import map_tensors, move
-from lit_studio.trainer.fabric_run import FabricRun
 from lit_studio.trainer.placement import resolve_placement
 from lit_studio.trainer.rank_zero import rank_zero_deprecation
 from lit_studio.trainer.strategies import Strategy
