@@ -84,6 +84,8 @@ class TestSummary:
         assert made.in_sizes == [[4, 32], [4, 64], "?"]
         assert made.out_sizes == [[4, 64], [4, 10], "?"]
         assert made.total_flops == 2 * 4 * (32 * 64 + 64 * 10)
+        assert [sum(counts.values()) for counts in made.flop_counts.values()] == [2 * 4 * 32 * 64, 2 * 4 * 64 * 10, 0]
+        assert dict(made.columns())["FLOPs"] == ["16.4 K", "5.1 K", "0", "n/a"]
         assert net.training
         assert not net.unused.training
         assert all(torch.equal(before[name], tensor) for name, tensor in net.state_dict().items())
