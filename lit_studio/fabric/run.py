@@ -133,6 +133,7 @@ class FabricRun(Audience):
         self.due = self._began + FLUSH_EVERY
         if not self._writes:
             return
+        continued = self._directory is not None
         if self._directory is None:
             self._directory = self._place()
         else:  # what stopped the run before doesn't stop what goes on with it
@@ -146,6 +147,8 @@ class FabricRun(Audience):
         else:
             self.shared.inbox = Inbox(run.inbox)
         step, epoch = self.at()
+        if continued:  # readers take a start below what was logged for a return to an earlier checkpoint
+            step = max(step, self._furthest + 1)
         self.emit(RunStarted(time.time(), "train", None, -1, step, epoch, self._device))
 
     def _place(self) -> Path:
