@@ -17,7 +17,7 @@ from lit_studio.base.errors import InvalidTypeError, InvalidValueError, Misconfi
 from lit_studio.trainer.batches import move
 from lit_studio.trainer.combined_loader import CombinedLoader
 from lit_studio.trainer.dispatch import overrides
-from lit_studio.trainer.prefetch import Lane, Uploads, lane_for
+from lit_studio.trainer.prefetch import LANES, Lane, Uploads
 from lit_studio.trainer.seed import WORKERS_VARIABLE, seed_worker
 
 if TYPE_CHECKING:
@@ -125,7 +125,7 @@ class Source:
         before, transfer, after = (own[name] for name in TRANSFER)
         convert = precision.convert_input if precision.active and precision.converts_input else None
         hooked = before is not None or transfer is not None or after is not None
-        lane = None if hooked else lane_for(device)
+        lane = LANES[device.type](device) if device.type in LANES and not hooked else None
         if device.type == "cpu" and lane is None and not (hooked or convert):
             return None
 

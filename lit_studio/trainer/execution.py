@@ -106,7 +106,7 @@ def _accept(trainer: Trainer, call: Call) -> LightningModule:
         model = trainer._module
     model = unwrap_compiled(model)
     if not isinstance(model, LightningModule):
-        raise InvalidTypeError("`model` must be a `LightningModule`", value=type(model).__name__)
+        raise InvalidTypeError(f"`model` must be a `LightningModule`, got `{type(model).__qualname__}`")
     given = [loaders for loaders in (call.loaders, *call.more.values()) if loaders is not None]
     if given and call.datamodule is not None:
         raise MisconfigurationException(
@@ -178,8 +178,8 @@ def _read(trainer: Trainer, call: Call) -> dict[str, Any] | None:
     if path is None and call.model is None and getattr(trainer.checkpoint_callback, "best_model_path", None):
         path = "best"
         warnings.warn(
-            f"`.{call.fn}()` was called without a model and without `ckpt_path`, so the best checkpoint of the last "
-            'fit is used. Pass `ckpt_path="best"` to say so, or the model to use it as it is.',
+            f"`.{call.fn}(ckpt_path=None)` was called without a model. The best model of the previous `fit` call will "
+            'be used. Pass `ckpt_path="best"` to say so, or the model to use it as it is.',
             stacklevel=2,
         )
     trainer.ckpt_path = None if path is None else resume.resolve_path(trainer, path)
@@ -189,10 +189,12 @@ def _read(trainer: Trainer, call: Call) -> dict[str, Any] | None:
 
 
 def _set_up(trainer: Trainer, module: LightningModule, checkpoint: dict[str, Any] | None) -> None:
-    fn, datamodule = str(trainer.state.fn), trainer.datamodule
+    fn, datamodule = trainer.state.fn, trainer.datamodule
+    assert fn is not None
     if trainer.profiles:
         trainer.profiler.setup(stage=fn, local_rank=trainer.local_rank, log_dir=trainer.log_dir)
-    prepare_data(trainer)
+    if any(owner is not None and overrides(owner, "prepare_data") for owner in (datamodule, module)):
+        prepare_data(trainer)
     if datamodule is not None:
         datamodule.setup(stage=fn)
     trainer.hooks.call("setup", stage=fn)

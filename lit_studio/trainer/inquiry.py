@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
-from lit_studio.trainer.loop import estimate_steps
+from lit_studio.trainer.loop import estimate_steps, noticed
 from lit_studio.trainer.optimization import LRSchedulerConfig
 from lit_studio.trainer.samplers import Sharing
-from lit_studio.trainer.state import RunningStage, noticed
+from lit_studio.trainer.state import RunningStage
 
 if TYPE_CHECKING:
     from lit_studio.callbacks import Callback, Checkpoint, EarlyStopping

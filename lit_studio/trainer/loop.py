@@ -25,6 +25,7 @@ import time
 import warnings
 from collections.abc import Callable, Iterator
 from functools import partial
+from operator import attrgetter
 from typing import TYPE_CHECKING, Any
 
 from torch import Tensor
@@ -140,7 +141,8 @@ class FitLoop(ProgressViews):
         given = trainer.source.get("train")
         limit = trainer.limit_train_batches
         self.loaders = training_loaders(given, limit, overfit=trainer.overfit_batches > 0)
-        self.loaders = trainer.sharing.share_all(self.loaders, limit, "train")
+        if trainer.world_size > 1:
+            self.loaders = trainer.sharing.share_all(self.loaders, limit, "train")
         self._loaded_at = self.position.epoch
         self._settle_validation()
 
@@ -464,3 +466,15 @@ def estimate_steps(loop: FitLoop, accumulate: int) -> float:
         return loop.max_steps
     steps = math.ceil(loop.max_batches / accumulate) * max(epochs, 1)
     return min(steps, loop.max_steps) if loop.max_steps != -1 else steps
+
+
+def noticed(name: str, doc: str) -> property:
+    """An attribute of the trainer that the fit must heed at its next step, so that no step need ask for it."""
+    hidden = f"_{name}"
+
+    def change(trainer: Any, value: Any) -> None:
+        setattr(trainer, hidden, value)
+        if (loop := trainer.__dict__.get("fit_loop")) is not None:
+            loop.position.attention = True
+
+    return property(attrgetter(hidden), change, doc=doc)

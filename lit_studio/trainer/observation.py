@@ -108,10 +108,10 @@ class Audience:
         for observer, error in failed:
             warnings.warn(f"The observer {type(observer).__name__} failed and is left out: {error!r}", stacklevel=4)
 
-    def ask(self, logger: Any, call: Callable[..., Any], *args: Any) -> None:
+    def ask(self, logger: Any, call: Callable[..., Any], *args: Any, **kwargs: Any) -> None:
         """Call one of ``logger``'s methods; a failure must not end a run, so it is reported once and tried again."""
         try:
-            call(*args)
+            call(*args, **kwargs)
         except Exception as error:  # noqa: BLE001 - a full disk, a server that is away, a mistake of the logger's
             if id(logger) not in self._failing:
                 self._failing.add(id(logger))
@@ -152,6 +152,7 @@ class Observation(Audience):
         self._trainer = trainer
         self._temporary: Path | None = None
         self._commands: Commands | None = None
+        self._inbox: Inbox | None = None
         self._began = self._paused = 0.0
         self._warned = self._logs_steps = False
         self._planned: int | None = None
@@ -171,7 +172,7 @@ class Observation(Audience):
         self._began, self._paused, self._warned, self._logs_steps = time.monotonic(), 0.0, False, False
         self._planned, self._unsettled, self._failing = None, {}, set()
         self._starvation = None
-        trainer.ranks = join_ranks(trainer)
+        trainer.ranks = join_ranks(trainer) if trainer.world_size > 1 else None
         self.due = self._began + FLUSH_EVERY if trainer.ranks is None else -NEVER  # ranks count steps, not time
         if trainer.plan.barebones or not trainer.strategy.is_global_zero:
             return
@@ -181,10 +182,9 @@ class Observation(Audience):
                 trainer.progress_bar_callback.disable()
         elif trainer.wants_display:
             self._add_quiet_line()
-        if trainer.ranks is None:
-            self._commands = Commands(trainer, Inbox(run.inbox))
-        else:
-            trainer.ranks.inbox = Inbox(run.inbox)
+        self._inbox = Inbox(run.inbox)
+        if trainer.ranks is not None:
+            trainer.ranks.inbox, self._inbox = self._inbox, None
         loop = trainer.fit_loop
         fitting = trainer.state.fn == "fit"
         self.emit(
@@ -213,7 +213,7 @@ class Observation(Audience):
                 metrics=dict(trainer.results.values),
             )
         )
-        self._commands = None
+        self._commands = self._inbox = None
         self.dismiss()
 
     def _directory(self) -> Path:
@@ -247,7 +247,8 @@ class Observation(Audience):
         for callback in self._trainer.callbacks:
             if hasattr(callback, "_on_flush"):  # a bar
                 callback._on_flush(batch)
-        if self._commands is not None:
+        if self._inbox is not None:
+            self._commands = self._commands or Commands(self._trainer, self._inbox)
             self._paused += self._commands.carry_out()
         if ranks is not None:
             self._paused += ranks.exchange()
@@ -325,7 +326,7 @@ class Observation(Audience):
                 self.ask(logger, logger.log_columns, steps, columns)
                 continue
             for step, *row in zip(steps, *columns.values(), strict=True):
-                self.ask(logger, logger.log_metrics, dict(zip(columns, row, strict=True)), step)
+                self.ask(logger, logger.log_metrics, metrics=dict(zip(columns, row, strict=True)), step=step)
         self._save_loggers()
         return True
 
@@ -337,7 +338,7 @@ class Observation(Audience):
     def write(self, values: Mapping[str, float], step: int) -> None:
         """Give each logger ``values`` at ``step``."""
         for logger in self._trainer.loggers:
-            self.ask(logger, logger.log_metrics, dict(values), step)
+            self.ask(logger, logger.log_metrics, metrics=dict(values), step=step)
 
     def _save_loggers(self) -> None:
         for logger in self._trainer.loggers:

@@ -54,12 +54,7 @@ class CudaLane:
 
 
 LANES: dict[str, Callable[[torch.device], Lane]] = {"cuda": CudaLane}
-
-
-def lane_for(device: torch.device) -> Lane | None:
-    """The lane of ``device``, None if its kind has none."""
-    make = LANES.get(device.type)
-    return make(device) if make is not None else None
+"""The kinds of device that have a lane; one more is enough to use it."""
 
 
 class Uploads:

@@ -8,7 +8,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
-from operator import attrgetter
 from typing import Any
 
 
@@ -188,18 +187,6 @@ class Position:
         self.epoch += 1
         self.epochs_begun = self.epoch
         self.epoch_processed = False
-
-
-def noticed(name: str, doc: str) -> property:
-    """An attribute of the trainer that the fit must heed at its next step, so that no step need ask for it."""
-    hidden = f"_{name}"
-
-    def change(trainer: Any, value: Any) -> None:
-        setattr(trainer, hidden, value)
-        if (loop := trainer.__dict__.get("fit_loop")) is not None:
-            loop.position.attention = True
-
-    return property(attrgetter(hidden), change, doc=doc)
 
 
 def _stepped(fit: Mapping[str, Any], step: int, inside: bool) -> int:
