@@ -12,6 +12,8 @@ from collections.abc import Callable
 from functools import wraps
 from typing import Any, ParamSpec, TypeVar, cast
 
+from lit_studio.base.errors import InvalidTypeError
+
 P = ParamSpec("P")
 R = TypeVar("R")
 
@@ -30,7 +32,7 @@ def with_defaults_from_environment(init: Callable[P, R]) -> Callable[P, R]:
     def filled(self: Any, *args: Any, **kwargs: Any) -> Any:
         names = list(inspect.signature(init).parameters)[1:]
         if len(args) > len(names):
-            raise TypeError(f"{type(self).__name__} takes {len(names)} arguments but {len(args)} were given")
+            raise InvalidTypeError(f"{type(self).__name__} takes {len(names)} arguments", value=f"{len(args)} of them")
         passed = {**dict(zip(names, args, strict=False)), **kwargs}
         return cast(Any, init)(self, **{**_from_environment(type(self).__name__, names), **passed})
 

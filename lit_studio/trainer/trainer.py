@@ -15,7 +15,7 @@ from typing import Any, Literal
 import torch
 from torch.optim import Optimizer
 
-from lit_studio.base.errors import InvalidStateError, MisconfigurationException
+from lit_studio.base.errors import MisconfigurationException, MissingAttributeError
 from lit_studio.base.events import Event, Observer
 from lit_studio.base.settings import resolve
 from lit_studio.callbacks import Callback
@@ -157,8 +157,7 @@ class Trainer(Inquiry):
         compile: bool | str | dict[str, Any] | None = None,
         capture_step: bool = False,
     ):
-        given = dict(locals())
-        del given["self"]
+        given = {name: value for name, value in locals().items() if name != "self"}
         make_audible()
         self.plan, self.fast_dev_run = make_plan(given), fast_dev_run
         self._place(given)
@@ -345,12 +344,15 @@ class Trainer(Inquiry):
             storage_options: for a checkpoint plugin that takes some.
 
         Raises:
-            InvalidStateError: there is no module yet.
+            MissingAttributeError: there is no module yet.
             InvalidTypeError: ``storage_options`` without such a plugin.
             CheckpointError: it could not be written.
         """
         if self._module is None:
-            raise InvalidStateError("This Trainer has no module yet", advice="Call fit, validate, test or predict.")
+            raise MissingAttributeError(
+                "Saving a checkpoint is only possible if a model is attached to the Trainer",
+                advice="Call fit, validate, test or predict first.",
+            )
         self.placement.write_checkpoint(gather(self, bool(weights_only)), filepath, storage_options)
 
     def rehearsal(self, callbacks: Sequence[Callback] = ()) -> AbstractContextManager[Rehearsal]:
