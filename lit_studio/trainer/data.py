@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from lit_studio.trainer.datamodule import LightningDataModule
     from lit_studio.trainer.module import LightningModule
     from lit_studio.trainer.precision import Precision
+    from lit_studio.trainer.strategies import Strategy
 
 CALLS = {"train": "fit", "val": "validate", "test": "test", "predict": "predict"}
 TRANSFER = ("on_before_batch_transfer", "transfer_batch_to_device", "on_after_batch_transfer")
@@ -111,6 +112,17 @@ class Source:
     def from_hook(self, word: str) -> bool:
         """Whether asking again gives new loaders."""
         return word not in self._passed
+
+    def prepare(self, strategy: Strategy) -> None:
+        """Call ``prepare_data`` of datamodule and module once on each node, or once in all; the other ranks wait."""
+        for owner in self._owners():
+            if overrides(owner, "prepare_data"):
+                everywhere = getattr(owner, "prepare_data_per_node", True)
+                try:
+                    if (strategy.local_rank if everywhere else strategy.global_rank) == 0:
+                        owner.prepare_data()
+                finally:
+                    strategy.patient_barrier()
 
     def _owners(self) -> list[Any]:
         return [owner for owner in (self.datamodule, self.module) if owner is not None]

@@ -25,7 +25,6 @@ from lit_studio.trainer.datamodule import LightningDataModule
 from lit_studio.trainer.dispatch import Dispatcher, overrides
 from lit_studio.trainer.display import print_results
 from lit_studio.trainer.module import LightningModule, attach, unwrap_compiled
-from lit_studio.trainer.ranks import prepare_data
 from lit_studio.trainer.state import RunningStage, TrainerFn, TrainerStatus
 from lit_studio.trainer.termination import SIGTERMException, ends_gracefully
 from lit_studio.trainer.verification import WORDS, verify
@@ -193,8 +192,7 @@ def _set_up(trainer: Trainer, module: LightningModule, checkpoint: dict[str, Any
     assert fn is not None
     if trainer.profiles:
         trainer.profiler.setup(stage=fn, local_rank=trainer.local_rank, log_dir=trainer.log_dir)
-    if any(owner is not None and overrides(owner, "prepare_data") for owner in (datamodule, module)):
-        prepare_data(trainer)
+    trainer.source.prepare(trainer.strategy)
     if datamodule is not None:
         datamodule.setup(stage=fn)
     trainer.hooks.call("setup", stage=fn)

@@ -1,4 +1,4 @@
-"""What the ranks of one Trainer's call settle between them: who prepares data, where logs lie, when to stop.
+"""What the ranks of one Trainer's call settle between them: where logs lie, what was logged, when to stop.
 
 It must not know how a loop goes round: it is told when a batch is through.
 """
@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from lit_studio.trainer.boundaries import Boundaries
 from lit_studio.trainer.commands import Commands
-from lit_studio.trainer.dispatch import overrides
+from lit_studio.trainer.shared_metrics import SharedMetrics
 
 if TYPE_CHECKING:
     from lit_studio.trainer.trainer import Trainer
@@ -70,31 +70,11 @@ class Ranks(Boundaries, Commands):
             trainer.received_sigterm = True
 
 
-def join_ranks(trainer: Trainer) -> Ranks | None:
-    """Begin a call together with the other ranks; None where there are none."""
-    if trainer.world_size == 1:
-        return None
-    from lit_studio.trainer.shared_metrics import SharedMetrics
-
+def join_ranks(trainer: Trainer) -> Ranks:
+    """Begin a call together with the other ranks; only where there are some."""
     trainer.results.shared = SharedMetrics(trainer.results, trainer.strategy)
     agree_on_places(trainer)
     return Ranks(trainer)
-
-
-def prepare_data(trainer: Trainer) -> None:
-    """Call ``prepare_data`` of datamodule and module once on each node, or once in all; the other ranks wait."""
-    wait: Callable[[], None] = getattr(trainer.strategy, "patient_barrier", lambda: None)
-    for owner in (trainer.datamodule, trainer.lightning_module):
-        if owner is None or not overrides(owner, "prepare_data"):
-            continue
-        local = getattr(owner, "prepare_data_per_node", True)
-        first = trainer.local_rank == 0 if local else trainer.is_global_zero
-        try:
-            if first:
-                owner.prepare_data()
-        finally:
-            if trainer.world_size > 1:
-                wait()
 
 
 def agree_on_places(trainer: Trainer) -> None:

@@ -105,6 +105,9 @@ class Strategy:
     def barrier(self, name: str | None = None) -> None:
         """Wait for all ranks."""
 
+    def patient_barrier(self) -> None:
+        """Wait for all ranks as long as it takes."""
+
     def all_gather(self, tensor: torch.Tensor, group: Any = None, sync_grads: bool = False) -> torch.Tensor:
         """``tensor`` of all ranks, stacked along a new first dimension where there are several."""
         return tensor
