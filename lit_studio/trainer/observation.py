@@ -57,7 +57,10 @@ class Audience:
         displayed: whether an observer draws progress itself.
         due: when the next flush is due, in ``time.monotonic``'s seconds; a loop compares it once a step.
         leaving: whether the process was asked to end, so that no pause holds it.
+        relay: in a process that was launched by one with a screen, makes who hands on what is to be shown.
     """
+
+    relay: Callable[[RunDirectory], Observer] | None = None
 
     def __init__(self) -> None:
         self.run: RunDirectory | None = None
@@ -77,7 +80,9 @@ class Audience:
             wants_display: whether the factories in the registry are asked.
         """
         self.run = RunDirectory.create(directory, {"torch": torch.__version__, "lit-studio": _version()})
-        self._observers = [RunRecorder(self.run), *(_made(self.run) if wants_display else ()), *given]
+        relay = Audience.relay
+        shown = [] if not wants_display else make_displays(self.run) if relay is None else [relay(self.run)]
+        self._observers = [RunRecorder(self.run), *shown, *given]
         self._dropped = []
         self.displayed = any(getattr(observer, "displays", False) for observer in self._observers)
         return self.run
@@ -449,7 +454,8 @@ def non_finite(series: Iterable[tuple[str, Sequence[int], Sequence[float]]]) -> 
     return None
 
 
-def _made(run: RunDirectory) -> list[Observer]:
+def make_displays(run: RunDirectory) -> list[Observer]:
+    """What the factories in the registry give to show ``run``; one that fails is left out with a warning."""
     found = []
     for name, factory in registry.load_all("observers").items():
         try:
