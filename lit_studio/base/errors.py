@@ -20,6 +20,8 @@ This module must not know who raises them. The tree::
     │   ├── CheckpointNotFoundError  no such file                               (also FileNotFoundError)
     │   └── CheckpointCorruptError   cut off, flipped bits, or not a checkpoint
     ├── NotebookError                a notebook that can't be read or a cell of it that failed
+    ├── KernelError                  a kernel that can't be started, reached or asked
+    │   └── KernelNotFoundError      no kernel of this id or name               (also LookupError)
     └── PathNotFoundError            a file or folder that was named            (also FileNotFoundError)
 
 ``MisconfigurationException`` keeps the name that code written for Lightning catches. The ones marked
@@ -37,22 +39,22 @@ class StudioError(Exception):
     """Root of all errors of Lit Studio.
 
     Args:
-        what: one sentence saying what is wrong.
+        what: one sentence saying what is wrong; empty only where a program raises a bare class.
         value: the offending value, shown as ``got …`` (shortened to 200 characters); left out if not given.
         valid: what would be valid, shown as ``expected …``.
         advice: the next step for the reader, shown on a line of its own.
     """
 
-    def __init__(self, what: str, *, value: Any = _UNSET, valid: str | None = None, advice: str | None = None):
+    def __init__(self, what: str = "", *, value: Any = _UNSET, valid: str | None = None, advice: str | None = None):
         self.what, self.valid, self.advice = what, valid, advice
         self.value = None if value is _UNSET else value
-        parts = [what.rstrip(".")]
+        parts = [what.rstrip(".")] if what else []
         if value is not _UNSET:
             shown = repr(value)
             parts.append(f"got {shown if len(shown) <= 200 else shown[:199] + '…'}")
         if valid is not None:
             parts.append(f"expected {valid.rstrip('.')}")
-        message = "; ".join(parts) + "."
+        message = "; ".join(parts) + "." if parts else ""
         super().__init__(message if advice is None else f"{message}\n{advice}")
 
     def __reduce__(self) -> tuple[Any, ...]:
@@ -148,6 +150,14 @@ class CheckpointCorruptError(CheckpointError):
 
 class NotebookError(StudioError):
     """A notebook can't be read, or one of its cells failed."""
+
+
+class KernelError(StudioError):
+    """A kernel can't be started, reached or asked."""
+
+
+class KernelNotFoundError(KernelError, LookupError):
+    """No kernel has this id, or none is known by this name."""
 
 
 class PathNotFoundError(StudioError, FileNotFoundError):

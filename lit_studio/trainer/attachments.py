@@ -134,7 +134,7 @@ def check_state_keys(callbacks: list[Callback]) -> None:
             continue
         if one.state_key in seen:
             raise InvalidStateError(
-                "Found more than one stateful callback with the same state key",
+                f"Found more than one stateful callback of type `{type(one).__name__}` with the same state key",
                 value=one.state_key,
                 advice="Override the `state_key` property of one of them, or remove it.",
             )

@@ -202,13 +202,13 @@ def _set_up(trainer: Trainer, module: LightningModule, checkpoint: dict[str, Any
                 getattr(module, name)()
     if checkpoint is not None:
         resume.restore_module(trainer, checkpoint)
-    _log_hyperparameters(trainer)
     if trainer.plan.compile is not None:
         trainer.compilation.apply(module, trainer.strategy.root_device)
     trainer.strategy.place(module, trainer.precision_plugin, trains=fn == "fit")
     if fn == "fit":
         trainer.fit_loop.optimization.configure(module, trainer)
         trainer.hooks.call("on_fit_start")
+    _log_hyperparameters(trainer)
     if checkpoint is not None and fn == "fit":
         resume.restore_training(trainer, checkpoint)
 

@@ -442,7 +442,9 @@ class LightningModule(ModelHooks, DataHooks, CheckpointHooks, ExportMixin, Hyper
         )
         module.configure_model()
         module.on_load_checkpoint(checkpoint)
-        module.load_state_dict(checkpoint["state_dict"], strict=module.strict_loading if strict is None else strict)
+        module.load_state_dict(
+            checkpoint["state_dict"], strict=module.strict_loading is not False if strict is None else strict
+        )
         return module
 
     def __getstate__(self) -> dict[str, Any]:

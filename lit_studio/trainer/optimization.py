@@ -205,7 +205,8 @@ def take_apart(answer: Any) -> tuple[list[Optimizer], list[Any], str | None]:
 
 def _warn_of_ignored(schedulers: list[Any]) -> None:
     """In manual optimization nothing steps a scheduler but ``training_step``."""
-    told = {key for item in schedulers if isinstance(item, Mapping) for key in item} - {"scheduler", "name"}
+    ignored = {"monitor", "frequency", "reduce_on_plateau", "strict"}
+    told = {key for item in schedulers if isinstance(item, Mapping) for key in item} & ignored
     if told:
         warnings.warn(
             f"The lr scheduler dict contains the key(s) {sorted(told)}, but the keys will be ignored: call "
@@ -251,7 +252,7 @@ def scheduler_config(item: Any, monitor: str | None) -> LRSchedulerConfig:
             'The lr scheduler dict must have the key "scheduler" with its item', value=given
         )
     if extra := set(given) - _CONFIG_KEYS:
-        warnings.warn(f"Found unsupported keys in the lr scheduler dict: {sorted(extra)}", RuntimeWarning, stacklevel=3)
+        warnings.warn(f"Found unsupported keys in the lr scheduler dict: {extra}", RuntimeWarning, stacklevel=3)
     if given.get("interval", "epoch") not in INTERVALS:
         raise MisconfigurationException(
             'The "interval" key in lr scheduler dict must be "step" or "epoch"', value=given["interval"]
@@ -324,9 +325,7 @@ def check_clipping(value: Any, algorithm: Any) -> None:
     if value is not None and (isinstance(value, bool) or not isinstance(value, int | float)):
         raise InvalidTypeError("`gradient_clip_val` should be an int or a float", value=value)
     if algorithm is not None and str(algorithm).lower() not in CLIPPING:
-        raise MisconfigurationException(
-            "`gradient_clip_algorithm` is invalid", value=algorithm, valid="'norm' or 'value'"
-        )
+        raise MisconfigurationException(f"`gradient_clip_algorithm` {algorithm} is invalid", valid="'norm' or 'value'")
 
 
 # What a person changes ------------------------------------------------------------------------------------------
@@ -428,12 +427,11 @@ class Schedulers:
         metrics = self._trainer.callback_metrics
         if config.monitor in metrics:
             return metrics[config.monitor]
-        message = (
-            f"ReduceLROnPlateau conditioned on metric {config.monitor} which is not available. Available metrics are: "
-            f"{sorted(metrics)}"
-        )
-        advice = "Condition can be set using `monitor` key in lr scheduler dict."
+        message = f"ReduceLROnPlateau conditioned on metric {config.monitor} which is not available"
         if config.strict:
-            raise MisconfigurationException(message, advice=advice)
-        warnings.warn(f"{message}. {advice} Skipping this update.", RuntimeWarning, stacklevel=2)
+            raise MisconfigurationException(
+                f"{message}. Available metrics are: {sorted(metrics)}",
+                advice="Condition can be set using `monitor` key in lr scheduler dict.",
+            )
+        warnings.warn(f"{message} but strict is set to `False`: this update is skipped.", RuntimeWarning, stacklevel=2)
         return None

@@ -80,6 +80,8 @@ def make_plan(given: Mapping[str, Any]) -> Plan:
         _check_barebones(given)
     overfit = _limit("overfit_batches", given["overfit_batches"])
     limits = {name: _limit(name, 1.0 if given[name] is None else given[name]) for name in LIMITS}
+    for name in (*LIMITS, "overfit_batches"):
+        _explain_one(name, given[name])
     if overfit > 0:
         limits.update(limit_train_batches=overfit, limit_val_batches=overfit)
     interval, seconds = _interval(given["val_check_interval"], given["check_val_every_n_epoch"])
@@ -102,9 +104,7 @@ def make_plan(given: Mapping[str, Any]) -> Plan:
         min_steps=given["min_steps"],
         max_time=duration("max_time", given["max_time"]),
         overfit_batches=overfit,
-        log_every_n_steps=_count(
-            "log_every_n_steps", 50 if given["log_every_n_steps"] is None else given["log_every_n_steps"], 0
-        ),
+        log_every_n_steps=_count("log_every_n_steps", _log_every(given), 0),
         accumulate_grad_batches=_count("accumulate_grad_batches", given["accumulate_grad_batches"], 1),
         gradient_clip_val=given["gradient_clip_val"],
         gradient_clip_algorithm=given["gradient_clip_algorithm"],
@@ -118,7 +118,7 @@ def make_plan(given: Mapping[str, Any]) -> Plan:
         reload_dataloaders_every_n_epochs=_count(
             "reload_dataloaders_every_n_epochs", given["reload_dataloaders_every_n_epochs"], 0
         ),
-        default_root_dir=os.fspath(given["default_root_dir"] or Path.cwd()),
+        default_root_dir=_root(given["default_root_dir"]),
         enable_autolog_hparams=bool(given["enable_autolog_hparams"]),
         compile=resolve_compile(given["compile"]),
         capture_step=bool(given["capture_step"]),
@@ -144,6 +144,23 @@ def _limit(name: str, value: Any) -> int | float:
     raise MisconfigurationException(
         f"You have passed invalid value for {name}", value=value, valid="a float from 0.0 to 1.0 or an int ≥ 0"
     )
+
+
+def _explain_one(name: str, value: Any) -> None:
+    """1 and 1.0 are easily mistaken for each other."""
+    if value is not None and not isinstance(value, bool) and value == 1:
+        amount = "1 batch" if isinstance(value, int) else "100% of the batches"
+        _log.info("`Trainer(%s=%r)` was configured so %s per epoch will be used.", name, value, amount)
+
+
+def _log_every(given: Mapping[str, Any]) -> Any:
+    value = given["log_every_n_steps"]
+    return (0 if given["barebones"] else 50) if value is None else value
+
+
+def _root(given: str | Path | None) -> str:
+    path = os.fspath(given or Path.cwd())
+    return path if "://" in path else os.path.expanduser(path)  # noqa: PTH111 - pathlib would change other parts too
 
 
 def _interval(value: Any, every: Any) -> tuple[int | float | None, float | None]:
@@ -218,15 +235,17 @@ def _check_barebones(given: Mapping[str, Any]) -> None:
         for name in ("enable_checkpointing", "logger", "enable_progress_bar", "enable_model_summary", "profiler")
         if given[name] not in (None, False)
     ]
-    conflicting += [name for name in ("num_sanity_val_steps", "fast_dev_run", "detect_anomaly") if given[name]]
+    conflicting += [
+        name for name in ("log_every_n_steps", "num_sanity_val_steps", "fast_dev_run", "detect_anomaly") if given[name]
+    ]
     if conflicting:
         given_too = ", ".join(f"{name}={given[name]!r}" for name in conflicting)
         raise InvalidValueError(
             f"`Trainer(barebones=True, {given_too})` was passed, but barebones switches off everything that costs time"
         )
     _log.info(
-        "You are running in `Trainer(barebones=True)` mode: no checkpoints, loggers, progress, summary, sanity check or "
-        "record, so that only the raw speed of the loop is left."
+        "You are running in `Trainer(barebones=True)` mode: no checkpoints, loggers, progress, summary, sanity check "
+        "or record, so that only the raw speed of the loop is left."
     )
 
 

@@ -73,7 +73,7 @@ def restore_module(trainer: Trainer, checkpoint: dict[str, Any]) -> None:
     """Put weights, datamodule and callbacks back, before the optimizers are made."""
     module, datamodule = trainer.lightning_module, trainer.datamodule
     module.on_load_checkpoint(checkpoint)
-    trainer.strategy.load_module_state(module, checkpoint["state_dict"], strict=module.strict_loading)
+    trainer.strategy.load_module_state(module, checkpoint["state_dict"], strict=module.strict_loading is not False)
     if datamodule is not None:
         datamodule.on_load_checkpoint(checkpoint)
         if state := checkpoint.get(type(datamodule).__qualname__):
@@ -152,7 +152,7 @@ def resolve_path(trainer: Trainer, ckpt_path: Any) -> Any:
     if ckpt_path == "last":
         return _last(trainer)
     if "://" not in str(ckpt_path) and not Path(ckpt_path).expanduser().exists():
-        raise CheckpointNotFoundError("Checkpoint file not found", value=str(ckpt_path))
+        raise CheckpointNotFoundError(f"Checkpoint file not found: {ckpt_path}")
     return str(Path(ckpt_path).expanduser()) if "://" not in str(ckpt_path) else ckpt_path
 
 
@@ -160,13 +160,14 @@ def _best(trainer: Trainer) -> str:
     callback = trainer.checkpoint_callback
     if callback is None:
         raise InvalidValueError(
-            '`ckpt_path="best"` is set but no checkpoint callback is configured', advice="Pass a path instead."
+            '`ckpt_path="best"` is set but `ModelCheckpoint` is not configured', advice="Pass a path instead."
         )
     path = getattr(callback, "best_model_path", "")
     if not path:
-        reason = "fast_dev_run saves none" if trainer.fast_dev_run else "`fit` hasn't saved one yet"
+        if trainer.fast_dev_run:
+            raise InvalidValueError('`ckpt_path="best"` needs a checkpoint, and `fast_dev_run=True` saves none')
         raise InvalidValueError(
-            f'`ckpt_path="best"` is set but no best checkpoint is available: {reason}',
+            '`ckpt_path="best"` is set but `ModelCheckpoint` is not configured to save the best model, or has not yet',
             advice="Call `fit` first, or pass a path.",
         )
     return str(path)
@@ -178,7 +179,10 @@ def _last(trainer: Trainer) -> str | None:
         if hasattr(callback, "_find_last_checkpoints"):
             found |= callback._find_last_checkpoints(trainer)
     if not found:
-        warnings.warn('`ckpt_path="last"` is set, but there is no last checkpoint: starting anew.', stacklevel=3)
+        warnings.warn(
+            '`ckpt_path="last"` is set, but there is no last checkpoint available. No checkpoint will be loaded.',
+            stacklevel=3,
+        )
         return None
     return max(found, key=lambda path: Path(path).stat().st_mtime)
 

@@ -44,7 +44,9 @@ class TrainingStep:
         self._takes_index = accepts(module.training_step, "batch_idx", 2)
         self.automatic = module.automatic_optimization
         self.forward_only = False
-        self._backward = profiled("backward", module.backward) if overrides(module, "backward") else None
+        own_backward = overrides(module, "backward") or trainer.profiles
+        self._backward = profiled("backward", module.backward) if own_backward else None
+        self._update = profiled("optimizer_step", self._step_plainly)
         self._own_clipping = overrides(module, "configure_gradient_clipping")
         self._own_step = overrides(module, "optimizer_step")
         self._own_zero_grad = overrides(module, "optimizer_zero_grad")
@@ -127,7 +129,7 @@ class TrainingStep:
             return
         if self._plain:
             loss = self._forward_backward()
-            self._step_plainly(optimizer, skip=loss is None)
+            self._update(optimizer, skip=loss is None)
         elif self._own_step:
             face = self._optimization.faces()
             self._results.scope = self._results.scope_of("optimizer_step")
@@ -272,7 +274,7 @@ class TrainingStep:
             self._before_step(optimizer)
             return value
 
-        return optimizer.step(whole, **kwargs)
+        return optimizer.step(closure=whole, **kwargs)
 
     def step_optimizer(self, optimizer: Optimizer, closure: Callable[[], Any] | None, kwargs: dict[str, Any]) -> Any:
         """A step that a ``LightningOptimizer`` was asked for; counted here in manual optimization."""

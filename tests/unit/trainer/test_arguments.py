@@ -125,7 +125,7 @@ def test_before_a_fit(tmp_path, monkeypatch):
         ({"model_registry": "x"}, L.MisconfigurationException, "model_registry"),
         ({"barebones": True, "profiler": "simple"}, ValueError, "barebones"),
         ({"callbacks": ModelCheckpoint(), "enable_checkpointing": False}, L.MisconfigurationException, "checkpoint"),
-        ({"callbacks": TQDMProgressBar(), "enable_progress_bar": False}, L.MisconfigurationException, "TQDMProgressBar"),
+        ({"callbacks": TQDMProgressBar(), "enable_progress_bar": False}, L.MisconfigurationException, "TQDM"),
         (
             {"callbacks": [TQDMProgressBar(), TQDMProgressBar()], "enable_progress_bar": True},
             L.MisconfigurationException,

@@ -154,7 +154,7 @@ def test_a_trainer_can_be_asked_before_its_first_call():
     assert fit.lightning_module is None
     assert fit.estimated_stepping_batches == -1
     assert fit.fast_dev_run is False
-    with pytest.raises(RuntimeError, match="no module"):
+    with pytest.raises(AttributeError, match="a model is attached"):
         fit.save_checkpoint("a.ckpt")
 
 
@@ -224,7 +224,7 @@ def test_a_test_without_a_module_takes_the_best_checkpoint_of_the_fit(tmp_path):
     now = module.layer.weight.detach().clone()
     fit.test(module, loader(), verbose=False)
     assert torch.equal(module.layer.weight, now)
-    with pytest.warns(UserWarning, match="best checkpoint"):
+    with pytest.warns(UserWarning, match="best model"):
         fit.test(dataloaders=loader(), verbose=False)
     assert fit.ckpt_path == best.best_model_path
     assert not torch.equal(module.layer.weight, now)

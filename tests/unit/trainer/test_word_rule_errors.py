@@ -78,8 +78,8 @@ def test_manual_optimization_takes_any_scheduler_and_says_which_settings_it_igno
     module = Manual({"scheduler": Own})
     trainer().fit(module, loader())
     assert module.lr_schedulers().steps == 4
-    with pytest.warns(RuntimeWarning, match=r"\['interval', 'monitor'\], but the keys will be ignored"):
-        trainer().fit(Manual({"interval": "step", "monitor": "x", "name": "n"}), loader())
+    with pytest.warns(RuntimeWarning, match=r"\['monitor', 'strict'\], but the keys will be ignored"):
+        trainer().fit(Manual({"interval": "step", "monitor": "x", "strict": False, "name": "n"}), loader())
 
 
 def test_a_missing_validation_loader_may_be_meant():
@@ -134,3 +134,48 @@ def test_programs_can_ask_what_is_installed():
     assert (torch.__version__.split(".")[:2] == ["2", "8"]) is _TORCH_EQUAL_2_8
     assert not available("no_package_of_this_name")
     assert not available("torch", "<1")
+
+
+def test_a_program_may_raise_the_bare_class():
+    with pytest.raises(L.MisconfigurationException) as caught:
+        raise L.MisconfigurationException
+    assert str(caught.value) == ""
+
+
+def test_a_home_folder_is_found(monkeypatch, tmp_path):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    assert L.Trainer(default_root_dir="~/runs", logger=False).default_root_dir == str(tmp_path / "runs")
+
+
+def test_one_batch_and_the_whole_are_told_apart(caplog):
+    with caplog.at_level(logging.INFO, "lit_studio"):
+        trainer(limit_train_batches=1, limit_val_batches=1.0)
+    notes = [one.message for one in caplog.records]
+    assert "`Trainer(limit_train_batches=1)` was configured so 1 batch per epoch will be used." in notes
+    assert "`Trainer(limit_val_batches=1.0)` was configured so 100% of the batches per epoch will be used." in notes
+
+
+def test_loggers_are_called_by_keyword():
+    seen = []
+
+    class Logger(L.loggers.Logger):
+        name, version = "n", 0
+
+        def log_metrics(self, *, metrics, step):
+            seen.append((metrics, step))
+
+        def log_hyperparams(self, params): ...
+
+    trainer(logger=Logger(), log_every_n_steps=1).fit(Regression(), loader(2))
+    assert [(sorted(metrics), step) for metrics, step in seen] == [(["epoch", "loss"], 0)]
+
+
+def test_setup_gets_a_stage_that_is_a_word_and_more():
+    seen = []
+
+    class Own(Regression):
+        def setup(self, stage):
+            seen.append((stage, stage.value, stage == "fit", {"fit": 1}[stage]))
+
+    trainer().fit(Own(), loader(2))
+    assert seen == [("fit", "fit", True, 1)]
