@@ -25,9 +25,10 @@ if TYPE_CHECKING:
     from lit_studio.trainer.results import Scope
     from lit_studio.trainer.trainer import Trainer
 
-LONGEST_STRIDE = 8
+LONGEST_STRIDE = 64
 _NONE = object()
-STEPS_A_STRIDE = 50  # so many steps between two flushes make the stride one longer
+STRIDES = 16  # between two flushes, about
+LOOK = 8  # steps after which the clock is read within a stride, for they may have become slow; a power of two
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,9 +53,9 @@ class UsualStep:
 class Stretch:
     """Runs stretches of one fit.
 
-    Between two looks at the clock lies one step as long as steps are slow, and some where hundreds fit between two
-    flushes. Then the seconds spent waiting for the loader, the sizes of batches that must be counted, and the losses
-    that are watched for trouble are samples.
+    A stretch is made of strides: a single step as long as steps are slow, and some where hundreds of them fit between
+    two flushes. What is done once a stride is a sample then: how long the loader was waited for, the size of a batch
+    where it must be counted, and the loss that is watched for trouble.
 
     Args:
         trainer: with hooks, metrics and observation ready.
@@ -67,7 +68,7 @@ class Stretch:
     def __init__(self, trainer: Trainer, loop: FitLoop):
         self._trainer, self._loop = trainer, loop
         self._on_batch_end = trainer.hooks.find("on_train_batch_end")
-        self._stride, self._flushed_at = 1, 0
+        self._stride, self._flushed_at, self._wait = 1, 0, 0.0
         self.step: UsualStep | None = None
 
     def run(self, batches: Iterator[Any], until: int, size: int | None, schedule: Callable[[], None] | None) -> bool:
@@ -95,9 +96,11 @@ class Stretch:
                 self._flush()
                 if trainer.stopped_by_person:
                     return True
-            count = min(self._stride, until - begun)
-            loop.data_wait += (now - mark) * count
-            done = self._train(chain((first,), islice(batches, count - 1)), schedule)
+            more = min(self._stride, until - begun) - 1
+            done = self._train(chain((first,), islice(batches, more)), schedule)
+            # What waited long once, such as an epoch's first batch, did not do so each time.
+            wait, before, self._wait = now - mark, self._wait, now - mark
+            loop.data_wait += wait + (done - 1) * min(wait, before)
             loop.samples += done * (trainer.count_samples(first) if size is None else size)
             begun += done
         return loop.conclude(last=False, stepping=True) if position.batches_done < begun else False
@@ -108,6 +111,7 @@ class Stretch:
         forward, scope, optimizer = self.step.forward, self.step.scope, self.step.optimizer
         position, results, tensor = self._loop.position, self._trainer.results, Tensor
         clip, on_batch_end, loss = self.step.clip, self._on_batch_end, None
+        observation, clock, mask = self._trainer.observation, time.monotonic, LOOK - 1
         start, first_step = position.batches_begun, position.stepped
         begun = start
         for batch in batches:
@@ -117,6 +121,8 @@ class Stretch:
             loss = output = forward(batch, begun)
             if type(output) is not tensor:
                 loss = self.step.loss_of(output)
+                if on_batch_end is None:
+                    output = None  # it may be large
             optimizer.zero_grad()
             if loss is not None:
                 loss.backward()
@@ -128,13 +134,14 @@ class Stretch:
                 schedule()
             if on_batch_end is not None:
                 on_batch_end(detached(output), batch, begun)
-            if output is not loss:
-                output = None  # it may be large
+                output = None
             begun += 1
             if position.attention:
                 break
             position.batches_done = begun
             position.stepped += 1
+            if not begun & mask and clock() >= observation.due:
+                break
         if loss is not None:
             results.note_loss(loss, first_step + begun - start - 1)
         return begun - start
@@ -142,7 +149,7 @@ class Stretch:
     def _flush(self) -> None:
         position = self._loop.position
         steps, self._flushed_at = position.optimizer_steps - self._flushed_at, position.optimizer_steps
-        self._stride = min(LONGEST_STRIDE, max(1, steps // STEPS_A_STRIDE))
+        self._stride = min(LONGEST_STRIDE, max(1, steps // STRIDES))
         self._trainer.observation.flush(position.batches_done)
 
 
