@@ -15,24 +15,29 @@ from typing import Any
 
 import torch
 
-from lit_studio.loggers.base import Logger
+from lit_studio.loggers.base import Logger, is_rank_zero
 
 HPARAMS_FILE = "hparams.yaml"
 _VERSION = re.compile(r"version_(\d+)")
 
 
 def reserve_version(root: Path) -> int:
-    """Make the next ``version_<N>`` in ``root`` and return N.
+    """Make the next ``version_<N>`` in ``root`` and return N; on other ranks than 0 nothing is made.
 
     Making the folder is what reserves it, so that two processes never get the same one.
 
     Raises:
         OSError: ``root`` can't be made or written.
     """
-    root.mkdir(parents=True, exist_ok=True)
+    if is_rank_zero():
+        root.mkdir(parents=True, exist_ok=True)
+    elif not root.is_dir():
+        return 0
     while True:
         taken = [int(match[1]) for name in os.listdir(root) if (match := _VERSION.fullmatch(name))]  # noqa: PTH208
         version = max(taken, default=-1) + 1
+        if not is_rank_zero():  # a guess, until the ranks agree on rank 0's
+            return version
         try:
             (root / f"version_{version}").mkdir()
         except FileExistsError:  # another process was faster
