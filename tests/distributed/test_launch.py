@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import multiprocessing
 import os
+import sys
+import types
 
 import pytest
 import torch
@@ -11,6 +13,8 @@ from torch.multiprocessing.spawn import ProcessExitedException, ProcessRaisedExc
 from torch.utils.data import DataLoader
 
 import lit_studio as L
+from lit_studio.base import registry
+from lit_studio.base.events import MetricsLogged, RunEnded, RunStarted
 from lit_studio.callbacks import Callback, ModelCheckpoint
 from tests.distributed.conftest import PROGRAM, Script, gone, read_ranks
 from tests.distributed.program import BATCH, QUIET, Idle, Regression, dataset, numbers
@@ -179,3 +183,35 @@ def test_an_interrupt_ends_all_ranks(script):
     assert run.process.returncode == 1
     assert "graceful shutdown" in output
     assert gone(family, 5)
+
+
+class Screen:
+    """Shows a run, and remembers what it was told."""
+
+    displays = True
+
+    def __init__(self, run):
+        self.run, self.events, self.closed = run, [], False
+
+    def observe(self, event):
+        self.events.append((os.getpid(), event))
+
+    def close(self):
+        self.closed = True
+
+
+def test_a_notebook_shows_what_forked_ranks_do(tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "ipykernel", types.ModuleType("ipykernel"))
+    screens = []
+    registry.register("observers", "screen", lambda run: screens.append(Screen(run)) or screens[-1])
+    try:
+        trainer = spawning(tmp_path, "ddp_fork", enable_progress_bar=None)
+        trainer.fit(Idle(), DataLoader(numbers(64), batch_size=1))
+    finally:
+        registry.unregister("observers", "screen")
+    (screen,) = screens
+    assert (screen.closed, str(screen.run.path)) == (True, trainer.log_dir)
+    assert {pid for pid, _ in screen.events} == {os.getpid()}
+    events = [type(event) for _, event in screen.events]
+    assert (events[0], events[-1]) == (RunStarted, RunEnded)
+    assert MetricsLogged in events

@@ -5,6 +5,7 @@ It must not know what the ranks compute; what a Trainer has become on rank 0 com
 
 from __future__ import annotations
 
+import functools
 import itertools
 import multiprocessing
 import os
@@ -26,7 +27,9 @@ from lit_studio.trainer.launch import harvest
 from lit_studio.trainer.launch.base import Launcher, settle_in
 from lit_studio.trainer.launch.failures import Failure, first_of
 from lit_studio.trainer.launch.pickling import unpicklable_part
+from lit_studio.trainer.launch.relay import Relay, Viewers, shows_here
 from lit_studio.trainer.launch.watch import end_all, wait_for
+from lit_studio.trainer.observation import Audience
 
 if TYPE_CHECKING:
     from lit_studio.trainer.strategies.parallel import ParallelStrategy
@@ -87,16 +90,17 @@ class ProcessLauncher(Launcher):
             self._check_fork()
         environment = self._strategy.environment
         meeting = {"MASTER_ADDR": environment.main_address, "MASTER_PORT": str(environment.main_port)}
-        job = (function, args, kwargs, self._strategy, trainer, meeting, os.getpid(), self._method)
-        interrupted = False
+        job = (function, args, kwargs, self._strategy, trainer, meeting, os.getpid(), self._method, shows_here())
+        interrupted, viewers = False, Viewers()
         try:
-            self._start(job, trainer)
+            self._start(job, viewers)
             interrupted = self._wait()
             found = self._outcome(interrupted)
         finally:
             for rank in self._processes:
                 rank.close()
             self._processes = []
+            viewers.close()
             if isinstance(environment, LightningEnvironment):
                 environment.forget_port()
         if found is None:
@@ -135,12 +139,13 @@ class ProcessLauncher(Launcher):
 
     # Starting and waiting ---------------------------------------------------------------------------------------
 
-    def _start(self, job: tuple[Any, ...], trainer: Any) -> None:
+    def _start(self, job: tuple[Any, ...], viewers: Viewers) -> None:
         strategy, context = self._strategy, get_context(self._method)
         _flush()
         try:
             for local_rank in range(strategy.num_processes):
-                self._processes.append(_Rank(context, local_rank, strategy.node_rank * strategy.num_processes, job))
+                first = strategy.node_rank * strategy.num_processes
+                self._processes.append(_Rank(context, local_rank, first, job, viewers))
         except BaseException as error:
             end_all(self._processes, 0.2)
             if isinstance(error, pickle.PicklingError | AttributeError | TypeError):
@@ -237,8 +242,9 @@ class ProcessLauncher(Launcher):
 class _Rank:
     """One rank's process, and what it has told."""
 
-    def __init__(self, context: Any, local_rank: int, first: int, job: tuple[Any, ...]):
+    def __init__(self, context: Any, local_rank: int, first: int, job: tuple[Any, ...], viewers: Viewers):
         self.rank = first + local_rank
+        self._viewers = viewers
         self.failure: Failure | None = None
         self.answer: dict[str, Any] | None = None
         self.ended_by_us = False
@@ -271,18 +277,20 @@ class _Rank:
 
     def listen(self) -> None:
         """Take what it told; ending without a word is a failure."""
-        if not self._closed and self._reader.poll():
-            self._closed = True
+        while not self._closed and self._reader.poll():
             try:
                 kind, found = pickle.loads(self._reader.recv_bytes())  # noqa: S301 - ours
             except EOFError:
-                pass
+                self._closed = True
+                break
+            if kind == "event":
+                self._viewers.observe(found)
+                continue
+            self.told = self._closed = True
+            if kind == "answer":
+                self.answer = found
             else:
-                self.told = True
-                if kind == "answer":
-                    self.answer = found
-                else:
-                    self.failure = found
+                self.failure = found
         if not self.runs and not self.told and not self.ended_by_us and self.failure is None:
             self.failure = Failure(self.rank, self.pid, exit_code=self._process.exitcode)
 
@@ -296,7 +304,7 @@ class _Rank:
 
 def _work(local_rank: int, rank: int, writer: Any, job: tuple[Any, ...]) -> None:
     """What a new process does."""
-    function, args, kwargs, strategy, trainer, meeting, parent, method = job
+    function, args, kwargs, strategy, trainer, meeting, parent, method, shown = job
     os.environ.update(meeting, LOCAL_RANK=str(local_rank))
     settle_in(rank, parent, strategy.num_processes)
     if method == "fork":
@@ -305,6 +313,8 @@ def _work(local_rank: int, rank: int, writer: Any, job: tuple[Any, ...]) -> None
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
     try:
         _own_weights([args, kwargs, getattr(trainer, "_module", None)])
+        if shown:
+            Audience.relay = functools.partial(Relay, writer.send_bytes)
         strategy.launcher = None  # a call within this one stays on these ranks
         strategy.become(local_rank)
         answer = function(*args, **kwargs)
