@@ -14,7 +14,7 @@ from torch.profiler import ProfilerActivity, record_function, schedule, tensorbo
 from lit_studio.base.errors import InvalidTypeError
 from lit_studio.profilers.base import Profiler
 
-STEP_ACTIONS = frozenset({"run_training_batch", "run_evaluation_batch", "run_predict_batch"})
+STEP_ACTIONS = frozenset({"run_training_batch", "validation_step", "test_step", "predict_step"})
 
 
 class PyTorchProfiler(Profiler):

@@ -32,7 +32,7 @@ def with_defaults_from_environment(init: Callable[P, R]) -> Callable[P, R]:
     def filled(self: Any, *args: Any, **kwargs: Any) -> Any:
         names = list(inspect.signature(init).parameters)[1:]
         if len(args) > len(names):
-            raise InvalidTypeError(f"{type(self).__name__} takes {len(names)} arguments", value=f"{len(args)} of them")
+            raise InvalidTypeError(f"{type(self).__name__} takes {len(names)} arguments but {len(args)} were given")
         passed = {**dict(zip(names, args, strict=False)), **kwargs}
         return cast(Any, init)(self, **{**_from_environment(type(self).__name__, names), **passed})
 

@@ -184,6 +184,7 @@ class FitLoop(ProgressViews):
         self._on_batch_end = trainer.hooks.find("on_train_batch_end")
         self._transfer = trainer.source.transfer(trainer.precision_plugin, trainer.strategy.root_device)
         self._fetch = trainer.profiled("train_dataloader_next", next)
+        self._run_step = trainer.profiled("run_training_batch", self._step.run)
         self._usual = Stretch(trainer, self)
         frozen = sum(not part.training for part in trainer.lightning_module.modules())
         if frozen:
@@ -389,7 +390,7 @@ class FitLoop(ProgressViews):
         stepping = accumulate == 1 or last or (batch_idx + 1) % accumulate == 0
         if not self._step.automatic:
             stepping = True
-        self._step.run(batch, batch_idx, accumulate, stepping)
+        self._run_step(batch, batch_idx, accumulate, stepping)
         if accumulate != 1:
             position.settled = position.stepped + stepping
         if stepping and self._schedulers.by_step:

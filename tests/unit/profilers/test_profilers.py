@@ -11,6 +11,7 @@ import time
 import pytest
 import torch
 
+import lit_studio as L
 from lit_studio.base.errors import InvalidTypeError, InvalidValueError, MisconfigurationException
 from lit_studio.profilers import (
     AdvancedProfiler,
@@ -19,6 +20,7 @@ from lit_studio.profilers import (
     SimpleProfiler,
     resolve_profiler,
 )
+from tests.unit.trainer.models import loader, seeded
 
 
 def test_names_resolve_and_nothing_means_none():
@@ -29,7 +31,7 @@ def test_names_resolve_and_nothing_means_none():
     assert resolve_profiler(mine) is mine
     assert resolve_profiler(None) is None
     assert resolve_profiler(PassThroughProfiler()) is None
-    with pytest.raises(MisconfigurationException, match="simple.*advanced.*pytorch.*quick"):
+    with pytest.raises(MisconfigurationException, match=r"simple.*advanced.*pytorch.*quick"):
         resolve_profiler("quick")
     with pytest.raises(InvalidTypeError, match="no profiler"):
         resolve_profiler(3)
@@ -139,3 +141,35 @@ def test_pytorch_stops_where_no_summary_was_asked_for():
     assert profiler.summary() == ""
     with pytest.raises(InvalidTypeError, match="schedule"):
         PyTorchProfiler(schedule=3)
+
+
+class TestFit:
+    """What a Trainer hands to its profiler."""
+
+    def train(self, profiler, **options):
+        off = dict.fromkeys(("logger", "enable_checkpointing", "enable_progress_bar", "enable_model_summary"), False)
+        trainer = L.Trainer(max_steps=8, accelerator="cpu", profiler=profiler, **off, **options)
+        trainer.fit(seeded(), loader(32, 2))
+
+    def test_a_report_names_the_parts_of_a_step(self, caplog):
+        profiler = SimpleProfiler()
+        with caplog.at_level("INFO", "lit_studio"):
+            self.train(profiler)
+        calls = {name: len(seconds) for name, seconds in profiler.recorded_durations.items()}
+        parts = ("run_training_batch", "training_step", "backward", "optimizer_step", "train_dataloader_next")
+        assert {name: calls.get(name) for name in parts} == dict.fromkeys(parts, 8)
+        assert "optimizer_step" in caplog.text
+
+    def test_a_trace_holds_the_steps_that_the_schedule_wants(self, tmp_path):
+        self.train(PyTorchProfiler(dirpath=tmp_path, filename="fit"))
+        (trace,) = tmp_path.glob("*.pt.trace.json")
+        events = json.loads(trace.read_text())["traceEvents"]
+        names = [event.get("name") for event in events if event.get("ph") == "X"]
+        assert names.count("training_step") == 3
+        assert names.count("backward") == 3
+        assert "aten::addmm" in names
+
+    def test_a_run_shorter_than_the_schedule_says_so(self, tmp_path, caplog):
+        with caplog.at_level("INFO", "lit_studio"):
+            self.train(PyTorchProfiler(schedule=torch.profiler.schedule(wait=50, warmup=1, active=1)))
+        assert "before the schedule's first recorded step" in caplog.text
