@@ -53,6 +53,11 @@ class Execution:
         self._now: dict[str, Any] = {"state": "starting", "msg_id": "", "cell_id": "", "count": 0, "since": 0.0}
         self._write()
 
+    @property
+    def running(self) -> str:
+        """The message id of the request that runs, empty if none does."""
+        return str(self._now["msg_id"]) if self._now["state"] == "busy" else ""
+
     def begin(self, msg_id: str, cell_id: str, count: int, when: float) -> None:
         """A cell's code starts to run.
 
@@ -62,17 +67,29 @@ class Execution:
             count: its execution count.
             when: seconds since the epoch.
         """
-        self._now = {"state": "busy", "msg_id": msg_id, "cell_id": cell_id[:200], "count": count, "since": when}
+        self._now = {"state": "busy", "msg_id": msg_id, "cell_id": cell_id, "count": count, "since": when}
         self._write()
 
-    def end(self, when: float) -> None:
-        """It is through."""
-        self._now = {**self._now, "state": "idle", "since": when}
+    def end(self, when: float, number: int) -> None:
+        """It is through.
+
+        Args:
+            when: seconds since the epoch.
+            number: the journal's last record that belongs to it.
+        """
+        self._now = {**self._now, "state": "idle", "since": when, "number": number}
         self._write()
 
     def _write(self) -> None:
-        if os.getpid() == self._process:
-            os.pwrite(self._file, json.dumps(self._now).encode().ljust(EXECUTION_BYTES)[:EXECUTION_BYTES], 0)
+        if os.getpid() != self._process:  # a forked child is not the kernel
+            return
+        block = json.dumps(self._now).encode()
+        if len(block) > EXECUTION_BYTES:  # the names come from a client, which may call its cells what it likes
+            block = json.dumps({**self._now, "cell_id": "", "msg_id": str(self._now["msg_id"])[:40]}).encode()
+        try:
+            os.pwrite(self._file, block.ljust(EXECUTION_BYTES), 0)
+        except OSError:  # a full disk costs the status, not the cell
+            pass
 
 
 class Hooks:
@@ -119,12 +136,12 @@ class Hooks:
             parts = frames[frames.index(DELIMITER) + 2 :]
         except ValueError:  # not a message of the protocol
             return
-        self._writer.append(self._journal.MESSAGE, parts)
+        number = self._writer.append(self._journal.MESSAGE, parts)
         header = bytes(parts[0])
         if b'"status"' in header and b'"execute_request"' in bytes(parts[1]) and b'"idle"' in bytes(parts[3]):
             asked, stamp = json.loads(bytes(parts[1])), json.loads(header)
             if not asked.get("subshell_id") and stamp.get("msg_type") == "status":
-                self._execution.end(time.time())
+                self._execution.end(time.time(), number)
 
     def _journal_requests(self) -> None:
         from ipykernel import kernelbase
@@ -176,8 +193,10 @@ class Hooks:
         """The control channel's wish that requests which still wait are not run."""
         wanted = [str(one) for one in parent["content"].get("msg_ids", [])]
         with self._lock:
-            self._cancelled.update(wanted)
-        kernel.session.send(stream, CANCEL.replace("request", "reply"), {"status": "ok"}, parent=parent, ident=ident)
+            begun = [one for one in wanted if one == self._execution.running]
+            self._cancelled.update(one for one in wanted if one not in begun)
+        reply = {"status": "ok", "begun": begun}
+        kernel.session.send(stream, CANCEL.replace("request", "reply"), reply, parent=parent, ident=ident)
 
     def _skips(self, msg_id: Any) -> bool:
         if not self._cancelled:
@@ -199,14 +218,19 @@ def _taken(hook: Callable[[], None]) -> bool:
 
 def main() -> None:
     """Take the folder from the command line, put in the hooks, and be an ipykernel."""
-    folder = Path(sys.argv.pop(1))
-    del sys.path[0]  # this file's folder; ipykernel puts the notebook's there
-    journal = load_journal()
-    hooks = Hooks(journal.JournalWriter(folder / "journal"), journal, Execution(folder / "execution"))
-    taken = hooks.install()
-    (folder / "hooks.json").write_text(json.dumps(taken), encoding="utf-8")
+    here, folder = str(Path(__file__).parent), Path(sys.argv.pop(1))
+    if sys.path and sys.path[0] == here:  # Python put it there; ipykernel puts the notebook's folder there
+        del sys.path[0]
 
     from ipykernel import kernelapp
+
+    try:
+        journal = load_journal()
+        hooks = Hooks(journal.JournalWriter(folder / "journal"), journal, Execution(folder / "execution"))
+        taken = hooks.install()
+        (folder / "hooks.json").write_text(json.dumps(taken), encoding="utf-8")
+    except OSError as error:  # without a journal the kernel is what it would be without us
+        print(f"Lit Studio keeps no journal of this kernel: {error}", file=sys.stderr)  # noqa: T201 - its log
 
     kernelapp.launch_new_instance()
 

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import resource
 import select
 import signal
 import subprocess
@@ -21,7 +22,7 @@ import time
 from dataclasses import replace
 from pathlib import Path
 
-from lit_studio.base.runs.status import process_start_time
+from lit_studio.base.processes import process_start_time
 from lit_studio.kernels import journal
 from lit_studio.kernels.places import KernelPlace
 from lit_studio.kernels.state import (
@@ -29,6 +30,7 @@ from lit_studio.kernels.state import (
     KernelState,
     is_zombie,
     read_execution,
+    read_owner,
     read_policy,
     read_spec,
     read_state,
@@ -53,13 +55,16 @@ class Keeper:
     def __init__(self, place: KernelPlace, spec: KernelSpec):
         self._place, self._spec = place, spec
         self._process: subprocess.Popen[bytes] | None = None
-        self._state = KernelState(started=time.time()).kept_by_me()
+        self._state = KernelState(started=time.time(), launch=spec.launch).kept_by_me()
         self._synced: tuple[str, int] = ("", 0)
+        self._weighed = 0  # segments, when the journal's size was last looked at
+        self._folding: subprocess.Popen[bytes] | None = None
         self._peak = 0
 
     def start(self) -> bool:
         """Start the kernel; whether that worked. If not, the state says why."""
         spec = self._spec
+        # ipykernel ends itself when the process of this number does.
         environment = {key: value for key, value in spec.environment.items() if key != "JPY_PARENT_PID"}
         try:
             with self._place.log.open("ab") as log:
@@ -84,7 +89,7 @@ class Keeper:
         state = read_state(self._place.state)
         if state is None or not state.is_alive or state.is_kept:
             return False
-        self._state = state.kept_by_me()
+        self._state = state.kept_by_me()  # not its parent: how the kernel ends stays unknown
         self._save()
         return True
 
@@ -94,10 +99,14 @@ class Keeper:
             end = os.pidfd_open(self._state.pid)
         except (AttributeError, OSError):  # no such call here, or it has ended already
             end = -1
+        listener = None
+        if not self._spec.journals_itself:
+            from lit_studio.kernels.listening import Listener  # brings zmq, which most keepers can do without
+
+            listener = Listener(self._place, self._spec.connection)
         quiet = 0
         while not self._has_ended():
-            worked = self._look_after()
-            quiet = 0 if worked else quiet + 1
+            quiet = 0 if self._look_after() else quiet + 1
             rest = LOOK_EVERY if quiet < 5 else REST
             if end >= 0:
                 select.select([end], [], [], rest)  # a kernel's end is noticed at once
@@ -105,10 +114,23 @@ class Keeper:
                 time.sleep(min(rest, LOOK_EVERY))
         if end >= 0:
             os.close(end)
+        if listener is not None:
+            listener.close()
+        self._finish()
+
+    def _finish(self) -> None:
         self._look_after()
-        code = self._process.returncode if self._process is not None else None
-        self._save(status="exited", ended=time.time(), exit_code=code, cull_at=None)
+        code = None
+        if self._process is not None:
+            code = self._process.returncode
+            self._peak = max(self._peak, 1024 * resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss)
+        self._state = replace(self._state, status="exited", ended=time.time(), exit_code=code, cull_at=None)
         write_usage(self._spec, self._state, self._peak)
+        if self._state.culled or self._place.ending.exists() or not read_owner(self._place.owner).is_alive:
+            remove_traces(self._spec)
+        now = read_state(self._place.state)
+        if now is None or now.launch == self._state.launch:  # not if it has been started again meanwhile
+            self._save()
 
     # Looking after it -------------------------------------------------------------------------------------------
 
@@ -118,7 +140,9 @@ class Keeper:
         with contextlib.suppress(OSError):  # a full disk must not cost the kernel its keeper
             wrote = self._sync()
             self._trim_log()
-            self._cull()
+            self._fold()
+            if not self._has_ended():
+                self._cull()
         self._peak = max(self._peak, _peak_memory(self._state.pid))
         return wrote
 
@@ -137,6 +161,18 @@ class Keeper:
                 os.close(file)
         self._synced = newest
         return True
+
+    def _fold(self) -> None:
+        """Have the journal's older part folded once it is too large: by another process, as that takes memory."""
+        if self._folding is not None and self._folding.poll() is None:
+            return
+        found = journal.segments(self._place.journal)
+        if len(found) == self._weighed:
+            return
+        self._weighed = len(found)
+        if sum(path.stat().st_size for path in found) > self._spec.quota:
+            command = [sys.executable, "-P", "-m", "lit_studio.kernels.folding", str(self._place.journal)]
+            self._folding = subprocess.Popen([*command, str(self._spec.quota)], stdin=subprocess.DEVNULL)
 
     def _trim_log(self) -> None:
         if self._place.log.stat().st_size > LOG_BYTES:
@@ -190,6 +226,16 @@ def _peak_memory(pid: int) -> int:
     return 0
 
 
+def remove_traces(spec: KernelSpec) -> None:
+    """Remove the connection file and the sockets of a kernel that has ended and that nobody starts again."""
+    connection = spec.connection
+    names = [spec.connection_file]
+    if connection.get("transport") == "ipc":
+        names += [f"{connection['ip']}-{port}" for name, port in connection.items() if name.endswith("_port")]
+    for name in names:
+        Path(name).unlink(missing_ok=True)
+
+
 def leave() -> None:
     """Go on as a process that belongs to nobody: no parent that may end or wait, no terminal, no signals of a group."""
     if os.fork():
@@ -198,13 +244,14 @@ def leave() -> None:
     if os.fork():
         os._exit(0)
     for number in (signal.SIGHUP, signal.SIGINT, signal.SIGPIPE):
-        signal.signal(number, signal.SIG_IGN)
+        signal.signal(number, lambda *_: None)  # unlike SIG_IGN, this isn't handed on to the kernel
+    os.chdir("/")
 
 
 def main() -> int:
     """Keep the kernel of the folder on the command line; returns when that is over."""
     arguments = [argument for argument in sys.argv[1:] if argument != "--adopt"]
-    place = KernelPlace(Path(arguments[0]))
+    place = KernelPlace(Path(arguments[0]).absolute())
     spec = read_spec(place.spec)
     if spec is None:
         print(f"{place.spec} is missing or can't be read", file=sys.stderr)  # noqa: T201 - its log

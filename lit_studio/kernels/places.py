@@ -5,10 +5,22 @@ It must not know what is in these files, nor start or stop anything.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from jupyter_core.paths import jupyter_runtime_dir
+LONGEST_SOCKET_PATH = 106  # bytes; what the address of a unix socket has room for, on Linux with its closing zero
+
+
+def studio_runtime() -> Path:
+    """The folder of what lives as long as the machine runs, made if it is missing; for its owner only.
+
+    Raises:
+        OSError: it can't be made.
+    """
+    from jupyter_core.paths import jupyter_runtime_dir  # a keeper, which has its folder, need not load this
+
+    return _private(Path(jupyter_runtime_dir()).absolute() / "lit-studio")
 
 
 def kernels_home() -> Path:
@@ -17,10 +29,29 @@ def kernels_home() -> Path:
     Raises:
         OSError: it can't be made.
     """
-    home = Path(jupyter_runtime_dir()) / "lit-studio" / "kernels"
-    home.mkdir(mode=0o700, parents=True, exist_ok=True)
-    home.chmod(0o700)
-    return home
+    return _private(studio_runtime() / "kernels")
+
+
+def sockets_home() -> Path:
+    """The folder of kernels' sockets, made if it is missing; for its owner only, as zmq lets everybody connect.
+
+    Raises:
+        OSError: it can't be made.
+    """
+    return _private(studio_runtime() / "s")  # the whole path has to be short
+
+
+def _private(folder: Path) -> Path:
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    folder.chmod(0o700)
+    return folder
+
+
+def all_places() -> Iterator[KernelPlace]:
+    """The places of all kernels of this user that are known here, living and ended."""
+    for folder in sorted(kernels_home().iterdir()):
+        if folder.is_dir():
+            yield KernelPlace(folder)
 
 
 @dataclass(frozen=True)
@@ -54,9 +85,24 @@ class KernelPlace:
         return self.folder / "state.json"
 
     @property
+    def owner(self) -> Path:
+        """Which server has the kernel."""
+        return self.folder / "owner.json"
+
+    @property
     def policy(self) -> Path:
         """When the kernel is to be ended for being idle."""
         return self.folder / "policy.json"
+
+    @property
+    def ending(self) -> Path:
+        """Is there if somebody has asked for the kernel's end, so that nobody starts it again."""
+        return self.folder / "ending"
+
+    @property
+    def waiting(self) -> Path:
+        """Requests that were sent to the kernel and that it hasn't begun."""
+        return self.folder / "waiting.json"
 
     @property
     def journal(self) -> Path:

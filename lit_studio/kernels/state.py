@@ -12,8 +12,7 @@ from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import Any, Literal, Self
 
-from lit_studio.base.files import draft_of
-from lit_studio.base.runs.status import process_alive, process_start_time
+from lit_studio.base.processes import process_alive, process_start_time
 
 Status = Literal["starting", "running", "exited"]
 
@@ -29,7 +28,11 @@ class KernelSpec:
         environment: its environment variables.
         cwd: the folder it starts in.
         connection_file: where its connection file lies.
+        connection: what is in it, should somebody remove it.
         journals_itself: whether the kernel writes the journal; else its keeper does, as well as it can.
+        root: the root folder of the server that started it; only servers of this root take it over.
+        launch: tells this start from other starts of the same kernel.
+        quota: how many bytes the journal may have before its older part is folded.
     """
 
     kernel_id: str
@@ -38,7 +41,11 @@ class KernelSpec:
     environment: dict[str, str]
     cwd: str
     connection_file: str
+    connection: dict[str, Any]
     journals_itself: bool
+    root: str = ""
+    launch: str = ""
+    quota: int = 64 << 20
 
 
 @dataclass(frozen=True)
@@ -55,6 +62,7 @@ class KernelState:
         error: why it could not be started.
         culled: whether the keeper ended it because it was idle.
         cull_at: when the keeper will do that, seconds since the epoch; None while it won't.
+        launch: the one of the spec that this is about.
     """
 
     status: Status = "starting"
@@ -68,6 +76,7 @@ class KernelState:
     error: str = ""
     culled: bool = False
     cull_at: float | None = None
+    launch: str = ""
 
     @property
     def is_alive(self) -> bool:
@@ -95,6 +104,7 @@ class Execution:
         cell_id: its cell's, empty where the client didn't say.
         count: its execution count.
         since: when this state began, seconds since the epoch.
+        number: the journal's last record of the last request that is through.
     """
 
     state: str = "starting"
@@ -102,6 +112,32 @@ class Execution:
     cell_id: str = ""
     count: int = 0
     since: float = 0.0
+    number: int = 0
+
+
+@dataclass(frozen=True)
+class Owner:
+    """Which server has a kernel.
+
+    Attributes:
+        pid, started: the server's process, and its start time in clock ticks since boot; 0 for none.
+        adopted: whether it took the kernel over from another server.
+    """
+
+    pid: int = 0
+    started: float = 0.0
+    adopted: bool = False
+
+    @classmethod
+    def myself(cls, adopted: bool = False) -> Self:
+        """This process."""
+        pid = os.getpid()
+        return cls(pid, process_start_time(pid), adopted)
+
+    @property
+    def is_alive(self) -> bool:
+        """Whether it lives."""
+        return process_alive(self.pid, self.started) and not is_zombie(self.pid)
 
 
 @dataclass(frozen=True)
@@ -134,7 +170,7 @@ class IdlePolicy:
             return None
         if self.awake_until is not None and now < self.awake_until:
             return None
-        if self.connections and process_alive(self.server_pid, self.server_started):
+        if self.connections and Owner(self.server_pid, self.server_started).is_alive:
             return None
         return execution.since + 60.0 * self.idle_minutes
 
@@ -145,9 +181,9 @@ def write_json(path: Path, value: Any) -> None:
     Raises:
         OSError: the disk is full, or the folder is gone.
     """
-    draft = draft_of(path)
+    draft = path.with_name(f".{path.name}.{os.getpid()}")
     try:
-        with os.fdopen(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600), "w") as file:
+        with os.fdopen(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600), "w") as file:
             json.dump(value, file)
         draft.replace(path)
     except BaseException:
@@ -183,7 +219,12 @@ def read_policy(path: Path) -> IdlePolicy:
     return _read(path, IdlePolicy) or IdlePolicy()
 
 
-def write(path: Path, record: KernelSpec | KernelState | IdlePolicy) -> None:
+def read_owner(path: Path) -> Owner:
+    """The owner in ``path``; nobody without it."""
+    return _read(path, Owner) or Owner()
+
+
+def write(path: Path, record: KernelSpec | KernelState | Execution | IdlePolicy | Owner) -> None:
     """Replace ``path`` by ``record``.
 
     Raises:

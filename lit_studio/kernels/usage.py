@@ -11,13 +11,13 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from jupyter_core.paths import jupyter_data_dir
-
 from lit_studio.kernels.state import KernelSpec, KernelState
 
 
 def usage_file() -> Path:
     """Where the records lie, one JSON object a line."""
+    from jupyter_core.paths import jupyter_data_dir  # a keeper needs this at its very end only
+
     return Path(jupyter_data_dir()) / "lit-studio" / "usage.jsonl"
 
 
