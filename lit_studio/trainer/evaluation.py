@@ -80,6 +80,8 @@ class EvaluationLoop:
         if self.loaders is not None and not self._reload_is_due():
             return
         limit = getattr(trainer, f"limit_{self._word}_batches")
+        if limit == 0:
+            return
         if self.loaders is None:
             self._seen, self._loaded_at = defaultdict(int), -float("inf")
         overfit = trainer.overfit_batches > 0 and trainer.state.fn == "fit"
@@ -176,12 +178,14 @@ class EvaluationLoop:
         """``hook`` gets ``dataloader_idx`` where there are several loaders, and only there."""
         if self._several and not accepts(hook, "dataloader_idx", 5 if name.endswith("_batch_end") else 3):
             raise InvalidStateError(
-                f"You provided multiple `{self._word}_dataloader`, but no `dataloader_idx` argument in `{name}`",
+                f"You provided multiple `{self._word}_dataloader`, but no `dataloader_idx` argument in "
+                f"`{type(self._trainer.lightning_module).__name__}.{name}`",
                 advice=f"Give it one more argument, `{name}(self, ..., dataloader_idx=0)`.",
             )
         if not self._several and requires(hook, "dataloader_idx"):
             raise InvalidStateError(
-                f"You provided only a single `{self._word}_dataloader`, but have included `dataloader_idx` in `{name}`",
+                f"You provided only a single `{self._word}_dataloader`, but have included `dataloader_idx` in "
+                f"`{type(self._trainer.lightning_module).__name__}.{name}`",
                 advice="Remove the argument, or give it a default, `dataloader_idx=0`.",
             )
 

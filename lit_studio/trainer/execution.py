@@ -235,7 +235,7 @@ def _merge(params: dict[str, Any], more: Mapping[str, Any]) -> None:
         raise InvalidStateError(
             "Error while merging hparams: those of the LightningModule and the LightningDataModule have one name and "
             "different values",
-            value=sorted(differing),
+            value=sorted(differing, key=str),
             advice="Rename one, or keep one of them from the loggers: `save_hyperparameters(logger=False)`.",
         )
     params.update(more)

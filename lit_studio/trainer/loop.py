@@ -41,6 +41,7 @@ from lit_studio.trainer.progress_views import ProgressViews
 from lit_studio.trainer.state import ALL, Position, RunningStage
 from lit_studio.trainer.step import TrainingStep
 from lit_studio.trainer.stretch import Stretch
+from lit_studio.trainer.warning_kinds import PossibleUserWarning
 
 if TYPE_CHECKING:
     from lit_studio.trainer.trainer import Trainer
@@ -191,6 +192,7 @@ class FitLoop(ProgressViews):
             warnings.warn(
                 f"Found {frozen} module(s) in eval mode at the start of training. This may lead to unexpected behavior "
                 "during training. If this is intentional, you can ignore this warning.",
+                PossibleUserWarning,
                 stacklevel=2,
             )
 
@@ -346,7 +348,7 @@ class FitLoop(ProgressViews):
             if transfer is not None:
                 batch = transfer(batch, 0)
             position.batches_begun += 1
-            if self._on_batch_start is not None:
+            if self._on_batch_start is not None and batch is not None:
                 trainer.results.batch = batch
                 if self._on_batch_start(batch, batch_idx) == -1:
                     position.batches_done += 1
@@ -354,7 +356,8 @@ class FitLoop(ProgressViews):
                     self._schedulers.step(self._schedulers.by_epoch)
                     return False
             ended = self._run_batch(batch, batch_idx, position.is_last_batch)
-            self.samples += count(batch) if size is None or position.is_last_batch else size
+            if batch is not None:
+                self.samples += count(batch) if size is None or position.is_last_batch else size
             if ended:
                 return position.is_last_batch
             mark = clock()
@@ -390,16 +393,25 @@ class FitLoop(ProgressViews):
         stepping = accumulate == 1 or last or (batch_idx + 1) % accumulate == 0
         if not self._step.automatic:
             stepping = True
-        self._run_step(batch, batch_idx, accumulate, stepping)
+        if batch is not None:
+            self._run_step(batch, batch_idx, accumulate, stepping)
         if accumulate != 1:
             position.settled = position.stepped + stepping
         if stepping and self._schedulers.by_step:
             self._schedulers.step(self._schedulers.by_step)
         if last and self._schedulers.by_epoch:
             self._schedulers.step(self._schedulers.by_epoch)
-        if self._on_batch_end is not None:
+        if batch is None:
+            self.pass_over(batch_idx)
+        elif self._on_batch_end is not None:
             self._on_batch_end(self._step.take_outputs(), batch, batch_idx)
         return self.conclude(last, stepping)
+
+    def pass_over(self, batch_idx: int) -> None:
+        """The loader gave None, as where a collate function found nothing usable: there is no step."""
+        warnings.warn("train_dataloader yielded None. If this was on purpose, ignore this warning...", stacklevel=2)
+        if self._on_batch_end is not None:
+            self._on_batch_end(None, None, batch_idx)
 
     def conclude(self, last: bool, stepping: bool) -> bool:
         """Note that a batch is through, validate if that is due; whether the epoch ends here.

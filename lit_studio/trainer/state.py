@@ -167,7 +167,8 @@ class Position:
         return cls(
             epoch=done,
             epochs_begun=begun_epochs,
-            epoch_processed=epochs.get("processed", done) > done,
+            # An epoch that a bound cut short had its end hooks too; it goes on where it was cut.
+            epoch_processed=epochs.get("processed", done) > done and bool(batches.get("is_last_batch", True)),
             batches_begun=begun,
             batches_done=begun,
             earlier_batches=total.get("processed", begun) - begun,

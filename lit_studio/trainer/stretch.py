@@ -116,6 +116,14 @@ class Stretch:
         begun = start
         for batch in batches:
             position.batches_begun = begun + 1
+            if batch is None:
+                self._loop.pass_over(begun)
+                if schedule is not None:
+                    schedule()
+                begun += 1
+                position.batches_done = begun
+                position.stepped += 1
+                continue
             results.batch, results.scope = batch, scope
             # The last step's loss is let go here and not before: what it holds is used again at once.
             loss = output = forward(batch, begun)

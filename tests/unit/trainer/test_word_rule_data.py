@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+import torch
 from torch.utils.data import DataLoader, RandomSampler, SequentialSampler, WeightedRandomSampler
 
 import lit_studio as L
@@ -143,3 +144,40 @@ def test_predictions_are_one_list_for_one_loader():
             return dataloader_idx
 
     assert predicting.predict(Several(), [loader(2), loader(4)]) == [[0], [1, 1]] == predicting.predict_loop.predictions
+
+
+@pytest.mark.parametrize("hooked", [False, True])
+def test_a_batch_that_is_none_is_passed_over(hooked):
+    steps, ends = [], []
+
+    class Own(Regression):
+        def training_step(self, batch, batch_idx):
+            steps.append(batch_idx)
+            return super().training_step(batch, batch_idx)
+
+    def every_second(samples):
+        made.append(len(made))
+        return None if len(made) % 2 else tuple(map(torch.stack, zip(*samples, strict=True)))
+
+    made: list[int] = []
+    callback = L.Callback()
+    if hooked:
+        callback.on_train_batch_end = lambda t, m, outputs, batch, i: ends.append((i, batch is None, outputs is None))
+    fit = trainer(callbacks=[callback])
+    with pytest.warns(UserWarning, match="train_dataloader yielded None"):
+        fit.fit(Own(), loader(8, collate_fn=every_second))
+    assert steps == [1, 3]
+    assert fit.global_step == 2
+    assert ends == [(i, i % 2 == 0, i % 2 == 0) for i in range(4) if hooked]
+
+
+def test_an_evaluation_without_batches_asks_for_no_loader():
+    asked = []
+
+    class Own(Validated):
+        def val_dataloader(self):
+            asked.append("val")
+            return loader()
+
+    assert trainer(limit_val_batches=0).validate(Own(), verbose=False) == []
+    assert asked == []

@@ -101,3 +101,38 @@ def test_a_step_without_gradients_of_its_own_leaves_none_of_an_earlier_call():
     trainer().validate(type("Own", (Regression,), {"validation_step": lambda *_: None})(), loader())
     trainer().test(module, loader(), verbose=False)
     assert all(parameter.grad is None for parameter in module.parameters())
+
+
+def test_an_epoch_that_a_bound_cut_short_goes_on_where_it_was_cut(tmp_path):
+    class Noting(L.Callback):
+        def __init__(self):
+            self.seen = []
+
+        def on_train_epoch_start(self, trainer, pl_module):
+            self.seen.append(("epoch", trainer.current_epoch))
+
+        def on_train_batch_start(self, trainer, pl_module, batch, batch_idx):
+            self.seen.append((trainer.current_epoch, batch_idx, float(batch[0].sum())))
+
+    def fit(steps, ckpt_path=None):
+        noting, saving = Noting(), L.callbacks.ModelCheckpoint(tmp_path, str(steps))
+        one = trainer(max_epochs=-1, max_steps=steps, callbacks=[noting, saving], enable_checkpointing=True)
+        one.fit(Regression(), loader(8), ckpt_path=ckpt_path)
+        return noting.seen
+
+    whole = fit(6)
+    assert fit(3) + fit(6, tmp_path / "3.ckpt") == whole
+
+
+def test_clipping_is_asked_for_by_keyword():
+    seen = []
+
+    class Own(Regression):
+        def clip_gradients(self, optimizer, *, gradient_clip_val, gradient_clip_algorithm):
+            seen.append((gradient_clip_val, gradient_clip_algorithm))
+
+        def configure_gradient_clipping(self, optimizer, gradient_clip_val, gradient_clip_algorithm):
+            super().configure_gradient_clipping(optimizer, gradient_clip_val, gradient_clip_algorithm)
+
+    trainer(gradient_clip_val=0.5, gradient_clip_algorithm="value").fit(Own(), loader(2))
+    assert seen == [(0.5, "value")]
