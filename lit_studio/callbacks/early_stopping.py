@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from lit_studio.trainer.trainer import Trainer
 
 _log = logging.getLogger(__name__)
+_STOP = "Signaling Trainer to stop."
 
 
 class EarlyStoppingReason(Enum):
@@ -161,7 +162,7 @@ class EarlyStopping(Callback):
 
     def _missing(self, trainer: Trainer) -> None:
         message = (
-            f"EarlyStopping watches {self.monitor!r}, which was not logged; "
+            f"Early stopping conditioned on metric `{self.monitor}` which is not available; "
             f"logged were: {', '.join(trainer.callback_metrics) or 'none'}"
         )
         advice = f"Log it with self.log({self.monitor!r}, value) in the module, or pass another monitor."
@@ -175,23 +176,24 @@ class EarlyStopping(Callback):
         op, order, name = self.monitor_op, self.order_dict[self.mode], self.monitor
         shown = f"{float(current):.6g}"
         if self.check_finite and not torch.isfinite(current):
-            message = f"{name} = {shown} is not finite; the best was {float(self.best_score):.6g}. Stopping."
+            best = f"Previous best value was {float(self.best_score):.6g}"
+            message = f"Monitored metric {name} = {shown} is not finite. {best}. {_STOP}"
             return EarlyStoppingReason.NON_FINITE_METRIC, message
         if self.stopping_threshold is not None and op(current, self.stopping_threshold):
-            message = f"{name} = {shown} {order} {self.stopping_threshold} is good enough. Stopping."
+            message = f"Stopping threshold reached: {name} = {shown} {order} {self.stopping_threshold}. {_STOP}"
             return EarlyStoppingReason.STOPPING_THRESHOLD, message
         if self.divergence_threshold is not None and op(-current, -self.divergence_threshold):
-            message = f"{name} = {shown} is past the divergence threshold {self.divergence_threshold}. Stopping."
+            message = f"Divergence threshold reached: {name} = {shown}, and {self.divergence_threshold} is set. {_STOP}"
             return EarlyStoppingReason.DIVERGENCE_THRESHOLD, message
         if op(current - self.min_delta, self.best_score):
-            message = f"{name} got better: {shown} (before: {float(self.best_score):.6g})."
+            message = f"Metric {name} improved: {shown} (before: {float(self.best_score):.6g})."
             self.best_score, self.wait_count = current, 0
             return EarlyStoppingReason.NOT_STOPPED, message
         self.wait_count += 1
         if self.wait_count < self.patience:
             return EarlyStoppingReason.NOT_STOPPED, ""
         message = (
-            f"{name} did not get better in the last {self.wait_count} checks; "
-            f"the best was {float(self.best_score):.6g}. Stopping."
+            f"Monitored metric {name} did not improve in the last {self.wait_count} checks. "
+            f"Best score: {float(self.best_score):.6g}. {_STOP}"
         )
         return EarlyStoppingReason.PATIENCE_EXHAUSTED, message

@@ -85,7 +85,7 @@ class TestEarlyStopping:
         assert trainer.global_step == 2
 
     def test_a_metric_that_never_comes(self, tmp_path):
-        with pytest.raises(InvalidStateError, match=r"'nope', which was not logged; logged were: .*val_loss"):
+        with pytest.raises(InvalidStateError, match=r"metric `nope` which is not available; logged were: .*val_loss"):
             fit(tmp_path, EarlyStopping("nope"))
         with pytest.warns(UserWarning, match="was not logged") as warned:
             fit(tmp_path, EarlyStopping("nope", strict=False))
@@ -96,7 +96,7 @@ class TestEarlyStopping:
             EarlyStopping("val", mode="up")
         with caplog.at_level(logging.INFO, "lit_studio"):
             fit(tmp_path, EarlyStopping("val", patience=1, verbose=True), module=Scripted([2, 1, 1]), max_epochs=5)
-        assert "val got better: 1 (before: 2)" in caplog.text
+        assert "Metric val improved: 1 (before: 2)" in caplog.text
         assert "did not get better in the last 1 checks; the best was 1" in caplog.text
 
     def test_two_of_them_keep_their_own_state(self, tmp_path):
