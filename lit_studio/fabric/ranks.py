@@ -18,7 +18,7 @@ from torch.overrides import TorchFunctionMode
 from lit_studio.base.errors import InvalidStateError, InvalidTypeError
 from lit_studio.fabric.run import FabricRun
 from lit_studio.trainer.accelerators import Accelerator
-from lit_studio.trainer.batches import map_tensors, move
+from lit_studio.trainer.batches import as_tensors, map_tensors, move
 from lit_studio.trainer.placement import resolve_placement
 from lit_studio.trainer.rank_zero import rank_zero_deprecation
 from lit_studio.trainer.strategies import Strategy
@@ -170,7 +170,7 @@ class FabricRanks:
         Returns:
             Tensors with a new first dimension of ``world_size``; on one rank without it.
         """
-        tensors = _as_tensors(data, self.device)
+        tensors = as_tensors(data, self.device)
         return map_tensors(tensors, lambda tensor: self._strategy.all_gather(tensor, group, sync_grads))
 
     def all_reduce(self, data: Any, group: Any = None, reduce_op: Any = "mean") -> Any:
@@ -182,7 +182,7 @@ class FabricRanks:
             reduce_op: ``"mean"``, ``"sum"`` or what the strategy takes.
         """
         return map_tensors(
-            _as_tensors(data, self.device), lambda tensor: self._strategy.reduce(tensor, group, reduce_op)
+            as_tensors(data, self.device), lambda tensor: self._strategy.reduce(tensor, group, reduce_op)
         )
 
     @contextmanager
@@ -256,15 +256,3 @@ class _Uninitialized(TorchFunctionMode):
         if getattr(func, "__module__", "") == "torch.nn.init":
             return kwargs["tensor"] if "tensor" in kwargs else args[0]
         return func(*args, **kwargs)
-
-
-def _as_tensors(data: Any, device: torch.device) -> Any:
-    """``data`` with its numbers as tensors on ``device``."""
-    if isinstance(data, bool | int | float):
-        return torch.tensor(data, device=device)
-    if isinstance(data, Mapping):
-        return {key: _as_tensors(value, device) for key, value in data.items()}
-    if isinstance(data, list | tuple):
-        items = [_as_tensors(item, device) for item in data]
-        return type(data)(*items) if hasattr(data, "_fields") else type(data)(items)
-    return move(data, device)

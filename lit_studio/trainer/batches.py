@@ -77,6 +77,18 @@ def _map_movable(data: Any, to: Callable[[Any], Any], device: torch.device) -> A
     return map_tensors(data, to)
 
 
+def as_tensors(data: Any, device: torch.device) -> Any:
+    """``data`` with its numbers as tensors on ``device``."""
+    if isinstance(data, bool | int | float):
+        return torch.tensor(data, device=device)
+    if isinstance(data, Mapping):
+        return {key: as_tensors(value, device) for key, value in data.items()}
+    if isinstance(data, list | tuple):
+        items = [as_tensors(item, device) for item in data]
+        return type(data)(*items) if hasattr(data, "_fields") else type(data)(items)
+    return move(data, device)
+
+
 def count_samples(batch: Any) -> int:
     """The number of samples in ``batch``: the first tensor's first dimension; 1 if there is none to be found."""
     if type(batch) in _SEQUENCES and batch and type(batch[0]) is Tensor and batch[0].ndim:

@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from lit_studio.base.errors import InvalidStateError, MisconfigurationException
-from lit_studio.trainer.batches import map_tensors
+from lit_studio.trainer.batches import as_tensors, map_tensors
 from lit_studio.trainer.dispatch import overrides
 from lit_studio.trainer.export import ExportMixin
 from lit_studio.trainer.hooks import CheckpointHooks, DataHooks, ModelHooks
@@ -412,7 +412,7 @@ class LightningModule(ModelHooks, DataHooks, CheckpointHooks, ExportMixin, Hyper
     def all_gather(self, data: Any, group: Any = None, sync_grads: bool = False) -> Any:
         """The tensors in ``data`` from all ranks, stacked along a new first dimension where there are several."""
         strategy = self.trainer.strategy
-        return map_tensors(data, lambda tensor: strategy.all_gather(tensor, group, sync_grads))
+        return map_tensors(as_tensors(data, self.device), lambda tensor: strategy.all_gather(tensor, group, sync_grads))
 
     # Checkpoints ------------------------------------------------------------------------------------------------
 
