@@ -61,7 +61,7 @@ class Sharing:
         for loader, count in zip(flat, counts, strict=True):
             if isinstance(loader, CombinedLoader) and loader.limits:
                 loader.limits = [count] * len(loader.flattened)
-        return Loaders(loaders.given, flat, counts)
+        return Loaders(_in_shape_of(loaders.given, flat), flat, counts)
 
     def _share_parts(self, loader: Any, word: str) -> Any:
         if isinstance(loader, CombinedLoader):
@@ -125,6 +125,15 @@ class Sharing:
                 stacklevel=2,
             )
         return [float("inf") if number == endless else number for number in least]
+
+
+def _in_shape_of(given: Any, flat: list[Any]) -> Any:
+    """``flat``, a stage's loaders, in the shape in which the user gave them."""
+    if isinstance(given, list | tuple | dict):
+        again = CombinedLoader(given)
+        again.flattened = flat[0].flattened if isinstance(flat[0], CombinedLoader) else flat
+        return again.iterables
+    return given if isinstance(given, CombinedLoader) else flat[0]
 
 
 def _is_shared(loader: DataLoader[Any]) -> bool:

@@ -312,6 +312,7 @@ def _made(name: str, timeout: timedelta | None) -> Any:
 
 def leave_process_group() -> None:
     """Close the connections to the other ranks, if there are any."""
+    _groups.clear()  # a group that outlives the others ends the process by a signal
     if dist.is_available() and dist.is_initialized():
         with suppress(Exception):
             dist.destroy_process_group()
