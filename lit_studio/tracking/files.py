@@ -17,7 +17,7 @@ import numpy as np
 from lit_studio.base.runs import Block, decode_points, read_blocks
 from lit_studio.base.runs.log import EVENT, EXPLICIT, POINTS, SERIES, START, Chunk, PointsBlock
 from lit_studio.tracking.series import Indices, Series
-from lit_studio.tracking.timeline import Timeline
+from lit_studio.tracking.timeline import EpochScale, Timeline
 
 AT_ONCE = 32 * 1024 * 1024
 
@@ -79,10 +79,19 @@ def add_metrics(
         if block.kind == START and (step := _start(block)) is not None:
             _add_points(blocks[first:at], series, timeline)
             first = at
-            for each in series.values():
-                if (branch := each.cut(step)) is not None:
-                    branches.setdefault(each.id, []).append(branch)
+            _abandon(step, series, timeline, branches)
     _add_points(blocks[first:], series, timeline)
+
+
+def _abandon(step: int, series: dict[int, Series], timeline: Timeline, branches: dict[int, list[Series]]) -> None:
+    samples = []
+    for each in series.values():
+        if (branch := each.cut(step)) is not None:
+            branches.setdefault(each.id, []).append(branch)
+            last = np.arange(each.total)[-1:]
+            samples += [0.0, *timeline.place(each, last, "samples", EpochScale()).tolist()]
+    if samples:
+        timeline.restart(max(samples))
 
 
 def _start(block: Block) -> int | None:

@@ -2,7 +2,8 @@
 
 It must not know files or how points are drawn. A run's log says time, active time and samples once a flush (a
 *block*); points between two flushes are spread evenly over the active time that passed. Active time and samples
-that start again from zero (``test`` after ``fit`` in one directory) are laid end to end.
+that start again from zero (``test`` after ``fit`` in one directory) are laid end to end; the samples of a fit that goes
+on from an earlier step go back with it.
 
 Epochs are shown as fractions, which takes the length of an epoch in steps. That of a finished epoch is known from
 its end. A running one is taken to be as long as the one before it, the first one as long as the plan says; while that
@@ -84,6 +85,8 @@ class Timeline:
         self._is_sorted = {"time": True, "epoch": True}
         self._resets = {"active": (0.0, 0.0), "samples": (0.0, 0.0)}  # the last raw value and what came before a reset
 
+        self._restart: float | None = None
+
     def __len__(self) -> int:
         return len(self._time)
 
@@ -92,6 +95,10 @@ class Timeline:
         """Bytes of memory held."""
         parts = (self._time, self._active, self._samples, self._active_before, self._samples_before, self._epoch)
         return sum(part.nbytes for part in parts)
+
+    def restart(self, samples: float) -> None:
+        """The next block belongs to a fit that went back to where ``samples`` had been seen."""
+        self._restart = samples
 
     def extend(self, blocks: Sequence[PointsBlock]) -> None:
         """Append blocks in the order of the log (at least one)."""
@@ -102,6 +109,9 @@ class Timeline:
             self._is_sorted[name] &= grown.is_sorted_from(before)
         active = np.array([block.active for block in blocks], np.float64)
         samples = np.array([block.samples for block in blocks], np.float64)
+        if self._restart is not None:  # its counter may have been restored, or begin at nothing
+            base, self._restart = self._restart, None
+            self._resets["samples"] = (base, 0.0) if samples[0] >= base else (0.0, base)
         for name, raw, start, end in (
             ("active", active, self._active_before, self._active),
             ("samples", samples, self._samples_before, self._samples),

@@ -41,14 +41,15 @@ class GrowingRun:
         folder: where its notebook lies; the run goes into ``lightning_logs/version_0`` in it.
         names: of its series.
         planned: steps that the run says it will take.
+        ago: seconds since it began.
     """
 
-    def __init__(self, folder: Path, names: list[str], planned: int = 20_000):
+    def __init__(self, folder: Path, names: list[str], planned: int = 20_000, ago: float = 0.0):
         self.folder = folder
         self.run = RunDirectory.create(folder / "lightning_logs/version_0")
         self.recorder = RunRecorder(self.run)
         self.names, self.planned = names, planned
-        self.step, self.epoch, self.began = 0, 0, time.time()
+        self.step, self.epoch, self.began = 0, 0, time.time() - ago
         self.now = self.began
         self._random = random.Random(7)
         self._over = threading.Event()
@@ -65,10 +66,10 @@ class GrowingRun:
         fall = math.exp(-step / (1_500 + 300 * number))
         return (1 - 0.9 * fall if number % 8 in (4, 5, 6, 7) else 0.1 + 2 * fall) + noise
 
-    def grow(self, steps: int, values: dict[str, list[float]] | None = None) -> None:
-        """Record so many more steps in one flush; ``values`` instead of made-up ones."""
+    def grow(self, steps: int, values: dict[str, list[float]] | None = None, seconds: float | None = None) -> None:
+        """Record so many more steps in one flush; ``values`` instead of made-up ones, ``seconds`` after the last."""
         first, self.step = self.step, self.step + steps
-        self.now = max(self.now + 1e-3, time.time())
+        self.now = max(self.now + 1e-3, time.time()) if seconds is None else self.now + seconds
         active = self.now - self.began
         if values is None:
             at = range(first, self.step)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+import random
 import re
 import time
 from pathlib import Path
@@ -23,7 +25,7 @@ def run(server, request):
     """A run with everything in it that a dashboard can show: a branch, marks of all kinds, a schedule."""
     folder = server.root / re.sub(r"\W+", "-", request.node.name)
     folder.mkdir()
-    run = GrowingRun(folder, NAMES, planned=4_000)
+    run = GrowingRun(folder, NAMES, planned=4_000, ago=60)
     rate = lambda first, n: [1e-3 if step < 800 else 1e-4 for step in range(first, first + n)]  # noqa: E731
     for first in range(0, 1_500, 50):
         grow(run, first, rate(first, 50))
@@ -31,9 +33,9 @@ def run(server, request):
     run.step, run.epoch = 1_000, 4
     for first in range(1_000, 2_000, 50):
         grow(run, first, rate(first, 50))
-    now = time.time()
-    run.tell(CommandApplied(now, 1_250, 5, "set_lr", "ada", "lr 0.001 → 0.0005"))
-    run.tell(WarningRaised(now, 1_600, 6, "slow-loader", "Half of the time is spent waiting for the data loader."))
+    now = run.now
+    run.tell(CommandApplied(now - 15, 1_250, 5, "set_lr", "ada", "lr 0.001 → 0.0005"))
+    run.tell(WarningRaised(now - 8, 1_600, 6, "slow-loader", "Half of the time is spent waiting for the data loader."))
     run.tell(CheckpointSaved(now, 1_900, 7, str(run.run.path / "checkpoints/epoch=7-step=1900.ckpt"), "monitor", True))
     run.write_notebook()
     yield run
@@ -42,8 +44,12 @@ def run(server, request):
 
 def grow(run: GrowingRun, first: int, rates: list[float]) -> None:
     steps = range(first, first + len(rates))
-    values = {name: [run.value(4 * i + i // 2, step) for step in steps] for i, name in enumerate(NAMES[:-1])}
-    run.grow(len(rates), {**values, "lr-Adam": rates})
+    fall = [math.exp(-step / 700) for step in steps]
+    rough = random.Random(first)
+    shapes = {"train_loss": (0.2, 2.0), "val_loss": (0.45, 1.8), "train_acc": (0.97, -0.8), "val_acc": (0.9, -0.75)}
+    shapes["grad_norm"] = (0.8, 3.0)
+    values = {name: [end + way * at + rough.gauss(0, 0.04) for at in fall] for name, (end, way) in shapes.items()}
+    run.grow(len(rates), {**values, "lr-Adam": rates}, seconds=1.1)
 
 
 @pytest.fixture

@@ -4,7 +4,7 @@
  */
 import { basename } from '../format';
 import { quoted } from './copying';
-import type { Place } from './marks';
+import { goneBack, Place } from './marks';
 import type { RunEvent } from './packet';
 
 export interface Checkpoint {
@@ -12,25 +12,29 @@ export interface Checkpoint {
   step: number;
   path: string;
   name: string;
+  /** It belongs to a stretch that was abandoned. */
+  abandoned: boolean;
 }
 
 /** All checkpoints that were saved, by place; a file that was written again counts once, where it was last. */
 export function checkpointsOf(events: RunEvent[], place: Place): Checkpoint[] {
   const found = new Map<string, Checkpoint>();
-  for (const event of events) {
+  const back = goneBack(events);
+  for (const [i, event] of events.entries()) {
     const at = event.event === 'CheckpointSaved' ? place(event) : null;
     const path = typeof event.path === 'string' ? event.path : '';
     if (at !== null && path) {
-      found.set(path, { at, step: event.step ?? 0, path, name: basename(path) });
+      const step = event.step ?? 0;
+      found.set(path, { at, step, path, name: basename(path), abandoned: step > back[i] });
     }
   }
   return [...found.values()].sort((a, b) => a.at - b.at);
 }
 
-/** The checkpoint nearest to a place, null if there is none. */
+/** The checkpoint of the curve that is nearest to a place; null if there is none. */
 export function nearestCheckpoint(checkpoints: Checkpoint[], at: number): Checkpoint | null {
   let best: Checkpoint | null = null;
-  for (const each of checkpoints) {
+  for (const each of checkpoints.filter(({ abandoned }) => !abandoned)) {
     if (!best || Math.abs(each.at - at) <= Math.abs(best.at - at)) {
       best = each;
     }

@@ -402,3 +402,36 @@ describe('the charts', () => {
     document.body.removeAttribute('data-jp-theme-light');
   });
 });
+
+describe('requests that not every run knows', () => {
+  it('have a button only if the run says that it hears them', async () => {
+    await mount();
+    expect(find('[data-act=abort]').hidden).toBe(true);
+    expect(find('[data-act=validate]').hidden).toBe(true);
+    expect(find('[data-act=scale-out]').hidden).toBe(true);
+    await becomes({ commands: ['pause', 'abort', 'validate'] });
+    find('[data-act=validate]').click();
+    await pass(0);
+    find('[data-act=abort]').click();
+    await pass(0);
+    expect(run.commands.map(([name]) => name)).toEqual(['validate', 'abort']);
+    expect(text('.lit-state-word')).toBe('Stopping now…');
+  });
+
+  it('more devices are asked for where there is a dialog', async () => {
+    const onScaleOut = vi.fn();
+    await mount({ onScaleOut });
+    find('[data-act=scale-out]').click();
+    expect(onScaleOut).toHaveBeenCalledOnce();
+  });
+});
+
+describe('many metrics', () => {
+  it('get a chart each up to a measure, the first ones open, the rest when asked for', async () => {
+    run.curves = Array.from({ length: 2_000 }, (_, i) => ({ name: `metric ${i} x`, x: [0, 1], y: [i, 1] }));
+    await mount();
+    expect(host.querySelectorAll('.lit-chart').length).toBe(24);
+    expect(host.querySelectorAll('.lit-chart-title[aria-expanded=true]').length).toBe(8);
+    expect(text('.lit-mod-more')).toBe('show 1976 more charts');
+  });
+});

@@ -75,23 +75,31 @@ function epochPlacing(events: RunEvent[]): Place {
 export function eventMarks(events: RunEvent[], axis: Axis, trans: Translate): Mark[] {
   const place = placing(axis, events);
   const marks: Mark[] = [];
-  // From the end: a fit that began later at an earlier step has abandoned what lies behind that step.
-  let first = Infinity;
-  let best = false;
-  for (const event of [...events].reverse()) {
+  const back = goneBack(events);
+  events.forEach((event, i) => {
     const at = place(event);
     const [kind, words] = markOf(event, trans);
-    const abandoned = (event.step ?? 0) > first;
     if (kind && at !== null) {
-      const isBest: boolean = kind === 'best' && !best && !abandoned;
-      best ||= isBest;
-      marks.push({ kind: kind === 'best' && !isBest ? 'checkpoint' : kind, at, words, abandoned });
+      marks.push({ kind, at, words, abandoned: (event.step ?? 0) > back[i] });
     }
-    if (event.event === 'RunStarted' && event.stage === 'train') {
-      first = Math.min(first, event.step ?? 0);
+  });
+  // The best is the last of those that were the best when they were saved.
+  const bests = marks.filter(({ kind, abandoned }) => kind === 'best' && !abandoned);
+  const best = bests[bests.length - 1];
+  return marks.map(mark => (mark.kind === 'best' && mark !== best ? { ...mark, kind: 'checkpoint' } : mark));
+}
+
+/** For each event the earliest step that a fit went back to after it: what lay behind that step by then is abandoned. */
+export function goneBack(events: RunEvent[]): number[] {
+  const steps: number[] = [];
+  let step = Infinity;
+  for (let i = events.length - 1; i >= 0; i--) {
+    steps[i] = step;
+    if (events[i].event === 'RunStarted' && events[i].stage === 'train') {
+      step = Math.min(step, events[i].step ?? 0);
     }
   }
-  return marks.reverse();
+  return steps;
 }
 
 function markOf(event: RunEvent, trans: Translate): [MarkKind | null, string] {

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 
-from lit_studio.base.events import RunStarted
+from lit_studio.base.events import MetricsLogged, Points, Progressed, RunStarted
 from lit_studio.tracking import RunReader
 from tests.unit.tracking.packet_client import Client, decode
 from tests.unit.tracking.recording import Recording
@@ -73,6 +74,25 @@ def test_a_new_fit_in_the_same_directory_leaves_the_old_one_behind_and_a_test_le
     assert client.shown[0][2].tolist() == [3.0] * 4
     assert len(client.branches[0][0][0]) == 20
     assert client.shown[1][2].tolist() == [], "what was tested was the model that was left behind"
+
+
+@pytest.mark.parametrize("restored", [True, False])
+def test_samples_go_back_with_the_curve_whether_their_counter_was_restored_or_not(restored, tmp_path):
+    recording = Recording(tmp_path / "run")
+    for _ in range(3):
+        recording.flush(loss=[1.0] * 50)
+    go_on(recording, 100)
+    for _ in range(2):
+        seen = 32 * (recording.step + 50 - (0 if restored else 100))
+        recording.recorder.observe(
+            Progressed(recording.now, "train", recording.step + 50, 0, 0, None, samples=seen, active=recording.now)
+        )
+        points = Points("loss", range(recording.step, recording.step + 50), [2.0] * 50)
+        recording.recorder.observe(MetricsLogged(recording.now, 0, (points,)))
+        recording.step += 50
+    _, [(x, _), (branch, _)] = decode(RunReader(recording.run).packet(axis="samples"))
+    np.testing.assert_allclose(x, 32 * np.arange(1, 201))
+    np.testing.assert_allclose(branch, 32 * np.arange(100, 151))
 
 
 def test_branches_follow_every_axis_and_stay_small(tmp_path):
