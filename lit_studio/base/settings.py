@@ -11,6 +11,7 @@ from __future__ import annotations
 import os
 import tomllib
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -127,6 +128,13 @@ def _files(directory: Path) -> list[tuple[str, dict[str, Any]]]:
 
 def _read_toml(path: Path) -> dict[str, Any]:
     try:
-        return tomllib.loads(path.read_text(encoding="utf-8"))
+        state = path.stat()
+        return _parsed(path, state.st_mtime_ns, state.st_size)
     except (OSError, ValueError) as error:
         raise InvalidValueError(f"{path} can't be read as TOML ({error})", advice="Mend or remove the file.") from error
+
+
+@lru_cache(maxsize=8)
+def _parsed(path: Path, changed: int, size: int) -> dict[str, Any]:
+    # Every Trainer asks, and to parse a project's file takes longer than all else that it does before a fit.
+    return tomllib.loads(path.read_text(encoding="utf-8"))

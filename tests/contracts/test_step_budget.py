@@ -21,7 +21,8 @@ from torch.utils.data import DataLoader, TensorDataset
 
 import lit_studio as L
 from lit_studio.trainer import observation, results
-from tests.benchmarks import loop_side, workload
+from tests.benchmarks import counting, loop_side
+from tests.benchmarks.workload import MLP
 
 PACKAGE = str(Path(L.__file__).parent)
 STEP_FILES, STEP_CROSSINGS = 8, 40
@@ -111,9 +112,9 @@ def test_a_fit_reaches_its_first_step_through_few_files(windows):
 
 def calls_a_step(train) -> float:
     """Python functions that a step of ``train(loader)`` enters, torch's included."""
-    counting = workload.CountingLoader()
-    train(counting)
-    return counting.counts()["calls"]
+    loader = counting.CountingLoader()
+    train(loader)
+    return loader.counts()["calls"]
 
 
 def all_on(loader, logs=1):
@@ -122,16 +123,17 @@ def all_on(loader, logs=1):
     class Module(L.LightningModule):
         def __init__(self):
             super().__init__()
-            self.network = workload.network()
+            self.network = MLP.network()
 
         def training_step(self, batch, batch_idx):
-            loss = workload.loss_of(self.network, batch)
+            inputs, targets = batch
+            loss = torch.nn.functional.mse_loss(self.network(inputs), targets)
             for name in "abcdef"[:logs]:
                 self.log(name, loss, prog_bar=True)
             return loss
 
         def configure_optimizers(self):
-            return workload.optimizer_of(self)
+            return MLP.optimizer_of(self)
 
     console = {"file": io.StringIO(), "force_terminal": True, "force_jupyter": False}
     bar = L.callbacks.RichProgressBar(console_kwargs=console)
@@ -169,7 +171,7 @@ class Flushed(L.Callback):
     def on_train_batch_end(self, trainer, pl_module, outputs, batch, batch_idx):
         if batch_idx not in self.steps:
             return
-        counter = workload.CallCounter()
+        counter = counting.CallCounter()
         counter.start()
         trainer.observation.flush(batch_idx + 1)
         counter.stop()
