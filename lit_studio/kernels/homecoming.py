@@ -37,9 +37,9 @@ class Outcome:
 
     Attributes:
         msg_id: the request's.
-        how: ``written`` into its cell; ``same``: its cell says so already; ``recovered``: in a new cell, because its
-            own was edited or deleted; ``nothing`` was put out for a cell that isn't there any more; ``missing``: its
-            cell isn't there, and no new one was wanted.
+        how: ``written`` into its cell; ``same``: its cell says so already; ``recovered``: in a new cell, inserted
+            because its own was edited or deleted; ``nothing`` was put out for a cell that isn't there any more;
+            ``missing``: its cell isn't there, and no new one was wanted.
         cell: the cell's index in the notebook as it is now; None for ``nothing`` and ``missing``.
     """
 
@@ -189,7 +189,7 @@ def _recover(notebook: Notebook, request: RequestOutputs) -> tuple[How, Cell]:
     mark = "recovered-" + hashlib.sha256(request.msg_id.encode()).hexdigest()[:12]
     for cell in cells:
         if (cell.get("metadata") or {}).get("lit_studio", {}).get("recovered") == mark:
-            return "same" if _fill(cell, request) == "same" else "recovered", cell
+            return _fill(cell, request), cell
     new: Cell = {"cell_type": "code", "execution_count": request.execution_count}
     if notebook.get("nbformat_minor", 0) >= 5:
         new["id"] = mark

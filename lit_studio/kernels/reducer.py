@@ -308,7 +308,9 @@ class Reducer:
         if area is None:
             return
         if kind == "stream":
-            area.add_stream(str(content["name"]), _text(content["text"]))
+            name, text = content["name"], _text(content["text"])
+            if isinstance(name, str):
+                area.add_stream(name, text)
         elif kind in _OUTPUTS:
             value = {key: part for key, part in content.items() if key != "transient"}
             area.add({**value, "output_type": kind}, size, display_id if kind == "display_data" else None)
