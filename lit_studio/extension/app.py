@@ -5,11 +5,10 @@ It must not know how a question is answered.
 
 from __future__ import annotations
 
-import os
+import time
 from functools import cached_property
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
 
 from jupyter_server.extension.application import ExtensionApp
 from jupyter_server.serverapp import ServerApp
@@ -19,12 +18,13 @@ from traitlets.config import Config
 from lit_studio.compute import Meter
 from lit_studio.extension.guides import guide_directory
 from lit_studio.extension.handlers import url_patterns
+from lit_studio.extension.homecoming import Homecoming
+from lit_studio.extension.kernels import KeptKernelManager
 from lit_studio.extension.overview import Overview
+from lit_studio.extension.persistence import Persistence, SessionsFile, decide, settings
 from lit_studio.extension.places import Places
-from lit_studio.extension.websocket import PromptWebsocketConnection
+from lit_studio.kernels.adoption import sweep
 from lit_studio.tracking import ReaderCache
-
-CONNECTION = "kernel_websocket_connection_class"
 
 
 class LitStudioApp(ExtensionApp):
@@ -56,6 +56,22 @@ class LitStudioApp(ExtensionApp):
         help="Send each message to the browser at once (TCP_NODELAY on kernel websockets), which saves about 40 ms a "
         "cell. Has no effect where ServerApp.kernel_websocket_connection_class is set.",
     ).tag(config=True)
+    persistent_kernels = Bool(
+        True,
+        help="Let kernels outlive the server: each has a keeper, and the next server in this folder takes them over. "
+        "Has no effect with a gateway, or where ServerApp.kernel_manager_class is set.",
+    ).tag(config=True)
+    save_outputs = Bool(
+        True,
+        help="Put outputs into the notebook when its kernel is idle or has ended and no page is open. Needs kernels "
+        "that keep a journal.",
+    ).tag(config=True)
+    save_outputs_after = Float(
+        2.0, min=0.0, help="Seconds without a page before outputs are put into the notebook."
+    ).tag(config=True)
+
+    _persistence = Persistence(False, "The server has not begun.")
+    _sessions: SessionsFile | None = None
 
     @default("guide_dir")
     def _default_guide_dir(self) -> str:
@@ -76,6 +92,11 @@ class LitStudioApp(ExtensionApp):
         """What the side panel shows."""
         return Overview(self.places, self.readers, Meter(self.sample_every), self.recent_runs)
 
+    @cached_property
+    def homecoming(self) -> Homecoming:
+        """What brings outputs into notebooks that no page has open."""
+        return Homecoming(self._server, self.save_outputs_after)
+
     @property
     def guides(self) -> Path:
         """Folder of guide notebooks."""
@@ -90,15 +111,48 @@ class LitStudioApp(ExtensionApp):
         """Register the routes."""
         self.handlers.extend(url_patterns())
 
+    async def _start_jupyter_server_extension(self, serverapp: ServerApp) -> None:
+        if self.save_outputs:
+            self.homecoming.start()
+
+    async def stop_extension(self) -> None:
+        """Let what is being written be written, and others have the sessions."""
+        await self.homecoming.stop()
+        if self._sessions is not None:
+            self._sessions.leave()
+
+    @property
+    def kernels(self) -> KeptKernelManager | None:
+        """The kernels; None where they end with the server."""
+        found = self._server.kernel_manager
+        return found if isinstance(found, KeptKernelManager) else None
+
+    @property
+    def persistence(self) -> Persistence:
+        """Whether kernels outlive the server, and why not."""
+        if self._persistence.on and self.kernels is None:
+            found = type(self._server.kernel_manager).__qualname__
+            return Persistence(False, f"Something has made {found} the server's kernel manager.")
+        return self._persistence
+
+    def initialize_settings(self) -> None:
+        """Take over the kernels that an earlier server has left, before the first page asks for them."""
+        if self.kernels is not None:
+            self.kernels.adopt_all()
+            sweep(time.time())
+
     def _link_jupyter_server_extension(self, serverapp: ServerApp) -> None:
         super()._link_jupyter_server_extension(serverapp)
-        # This runs before the server makes its web application, and before it reads where its gateway is.
-        if self.prompt_websockets and not _has_connection_class(serverapp.config):
-            setting: dict[str, Any] = {"ServerApp": {CONNECTION: PromptWebsocketConnection}}
-            serverapp.update_config(Config(setting))
-
-
-def _has_connection_class(config: Config) -> bool:
-    """Whether a connection class was chosen, by a person (who knows better) or with a gateway (which has its own)."""
-    gateway = config.get("GatewayClient", {}).get("url") or os.environ.get("JUPYTER_GATEWAY_URL")
-    return CONNECTION in config.get("ServerApp", {}) or bool(gateway)
+        # This runs before the server makes its web application and its kernels, and before it reads where its
+        # gateway is.
+        persistence, sessions = decide(serverapp, self.persistent_kernels), None
+        if persistence.on:
+            try:
+                self._sessions = SessionsFile(serverapp.root_dir)
+                sessions = self._sessions.take()
+            except OSError as error:
+                persistence = Persistence(False, f"The runtime folder can't be written: {error}.")
+        self._persistence = persistence
+        if not persistence.on and self.persistent_kernels:
+            self.log.warning("Kernels end with this server. %s", persistence.reason)
+        serverapp.update_config(Config(settings(serverapp, persistence, self.prompt_websockets, sessions)))

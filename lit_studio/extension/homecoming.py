@@ -23,11 +23,12 @@ from jupyter_server.services.kernels.connection.channels import ZMQChannelsWebso
 from jupyter_server.utils import to_os_path
 from tornado.web import HTTPError
 
+from lit_studio.extension.kernels import KeptKernel
 from lit_studio.extension.rooms import open_room
 from lit_studio.kernels.exchange import Reading, replace
 from lit_studio.kernels.homecoming import Outcome, bring_home, dump, find_notebooks
 from lit_studio.kernels.outcomes import HomeRecord, KernelOutcomes, journal_look
-from lit_studio.kernels.places import KernelPlace, kernels_home
+from lit_studio.kernels.places import KernelPlace, all_places
 from lit_studio.kernels.reducer import RequestOutputs
 from lit_studio.kernels.state import read_execution, read_state
 
@@ -99,8 +100,22 @@ class Homecoming:
         if session:
             kernel.followers.add(session)
         record = await asyncio.to_thread(HomeRecord.read, place)
+        begun = {request["msg_id"] for request in found["requests"]}
+        found["requests"] += [one for one in self._queue(kernel_id) if one["msg_id"] not in begun]
         home = {"paths": record.paths, "problem": record.problem}
         return {"kernel": kernel_id, **found, "home": home}
+
+    def _queue(self, kernel_id: str) -> list[dict[str, Any]]:
+        """The requests that wait for the kernel, the next one first."""
+        kernels = self._server.kernel_manager
+        kernel = kernels.get_kernel(kernel_id) if kernel_id in kernels else None
+        activity = kernel.activity if isinstance(kernel, KeptKernel) else None
+        return [
+            RequestOutputs(
+                one.msg_id, one.cell_id, one.session, "", None, "queued", None, None, 0, one.since, {}, []
+            ).json()
+            for one in (activity.waiting.requests() if activity is not None else ())
+        ]
 
     # When -------------------------------------------------------------------------------------------------------
 
@@ -348,11 +363,11 @@ def _open_sessions(kernel_id: str) -> set[str]:
 def _dead_kernels(living: set[str]) -> list[str]:
     """Kernels that nobody runs any more."""
     found = []
-    for folder in sorted(kernels_home().iterdir()):
-        if folder.name not in living and folder.is_dir():
-            state = read_state(KernelPlace(folder).state)
+    for place in all_places():
+        if place.kernel_id not in living:
+            state = read_state(place.state)
             if state is not None and state.status != "starting" and not state.is_alive:
-                found.append(folder.name)
+                found.append(place.kernel_id)
     return found
 
 

@@ -175,14 +175,15 @@ class JournalReader:
     Args:
         folder: the journal's.
         after: pass over records up to this number.
+        first_segment: and over segments before this one, unread.
 
     Attributes:
         damaged: records or segments' tails that could not be read because their bytes are not what was written.
     """
 
-    def __init__(self, folder: Path | str, after: int = 0):
+    def __init__(self, folder: Path | str, after: int = 0, first_segment: int = 0):
         self._folder, self._after = folder, after
-        self._segment, self._offset = 0, 0
+        self._segment, self._offset = first_segment, len(MAGIC)
         self.damaged = 0
 
     def read(self) -> Iterator[Record]:

@@ -92,6 +92,10 @@ class KeeperProvisioner(LocalProvisioner):
         state = read_state(self.place.state)
         return (state is not None and state.culled) or self.place.ending.exists()
 
+    def log_tail(self) -> str:
+        """The end of what the kernel's process has written past Jupyter, which tells why it died."""
+        return _tail(self.place.log, 0)
+
     def take_over(self, state: KernelState, connection: KernelConnectionInfo) -> None:
         """Own a kernel that lives.
 

@@ -6,11 +6,21 @@ import contextlib
 import json
 
 import pytest
+from jupyter_client.provisioning import KernelProvisionerFactory
 
 from lit_studio.base.events import MetricsLogged, Points, Progressed, RunEnded, RunStarted
 from lit_studio.base.runs import RunDirectory, RunRecorder
+from lit_studio.kernels.testing import end_kernels
 
 NOW = 1.7e9
+
+
+@pytest.fixture(autouse=True)
+def no_kernel_is_left(tmp_path):
+    """Kernels outlive servers, but not tests. The factory of provisioners remembers the server of the test before."""
+    KernelProvisionerFactory.clear_instance()
+    yield
+    end_kernels(tmp_path)
 
 
 @pytest.fixture

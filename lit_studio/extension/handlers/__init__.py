@@ -8,6 +8,8 @@ from __future__ import annotations
 import re
 
 from lit_studio.extension.handlers.guide import GuideHandler
+from lit_studio.extension.handlers.kernels import AwakeHandler, KernelsHandler, QueueHandler, ShutdownHandler
+from lit_studio.extension.handlers.outputs import OutputsHandler
 from lit_studio.extension.handlers.runs import CommandsHandler, PacketHandler, RunHandler
 from lit_studio.extension.handlers.studio import InfoHandler, StudioHandler
 from lit_studio.extension.handlers.web import LitStudioHandler
@@ -21,6 +23,11 @@ ROUTES: dict[str, type[LitStudioHandler]] = {
     "runs/{run_id}/packet": PacketHandler,
     "runs/{run_id}/commands": CommandsHandler,
     "guide/{name}": GuideHandler,
+    "kernels": KernelsHandler,
+    "kernels/{kernel_id}/awake": AwakeHandler,
+    "kernels/{kernel_id}/shutdown": ShutdownHandler,
+    "kernels/{kernel_id}/queue/{msg_id}": QueueHandler,
+    "kernels/{kernel_id}/outputs": OutputsHandler,
 }
 
 

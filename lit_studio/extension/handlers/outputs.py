@@ -9,8 +9,7 @@ import asyncio
 import json
 import re
 
-from tornado.web import HTTPError
-
+from lit_studio.base.errors import KernelNotFoundError
 from lit_studio.extension.handlers.web import LitStudioHandler, allowed
 
 _KERNEL_ID = re.compile(r"[\w-]+")
@@ -30,6 +29,10 @@ class OutputsHandler(LitStudioHandler):
         if _KERNEL_ID.fullmatch(kernel_id):
             found = await self.studio.homecoming.snapshot(kernel_id, session)
         if found is None:
-            raise HTTPError(404, f"There is no journal of a kernel {kernel_id}")
+            raise KernelNotFoundError(
+                "This kernel has no journal",
+                value=kernel_id,
+                advice="Kernels keep one if they were started while LitStudioApp.persistent_kernels was on.",
+            )
         self.set_header("Cache-Control", "no-store")
         self.finish(await asyncio.to_thread(json.dumps, found))

@@ -30,7 +30,10 @@ class InfoHandler(LitStudioHandler):
     async def get(self) -> None:
         """Answer with the version and the mode that runs in the root directory have."""
         mode = await asyncio.to_thread(resolve, "mode", self.studio.places.root)
-        self.finish(json.dumps({"version": self.studio.version, "mode": mode.value}))
+        persistence = self.studio.persistence
+        about_kernels = {"on": persistence.on, "reason": persistence.reason}
+        answer = {"version": self.studio.version, "mode": mode.value, "persistent_kernels": about_kernels}
+        self.finish(json.dumps(answer))
 
 
 class StudioHandler(LitStudioHandler):

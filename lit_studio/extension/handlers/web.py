@@ -18,6 +18,7 @@ from lit_studio.base.errors import (
     InvalidStateError,
     InvalidTypeError,
     InvalidValueError,
+    KernelNotFoundError,
     RunNotFoundError,
     RunRecordError,
     StudioError,
@@ -31,6 +32,7 @@ STATUS = {
     InvalidValueError: 400,
     InvalidTypeError: 400,
     RunNotFoundError: 404,
+    KernelNotFoundError: 404,
     InvalidStateError: 409,
     RunRecordError: 422,
 }
