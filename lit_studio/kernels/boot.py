@@ -113,6 +113,7 @@ class Hooks:
         wanted = {
             "messages": self._journal_messages,
             "requests": self._journal_requests,
+            "aborts": self._journal_aborts,
             "replies": self._answer_widgets_at_once,
             "cancel": self._skip_cancelled,
         }
@@ -159,6 +160,21 @@ class Hooks:
             return publish(kernel, code, parent, execution_count)
 
         kernel_class._publish_execute_input = note
+
+    def _journal_aborts(self) -> None:
+        """What the kernel passes over, because a cell before it failed or it was cancelled, has a cell, too."""
+        from ipykernel import kernelbase
+
+        kernel_class: Any = kernelbase.Kernel
+        abort, writer, kind = kernel_class._send_abort_reply, self._writer, self._journal.REQUEST
+
+        def note(kernel: Any, stream: Any, msg: Any, idents: Any) -> Any:
+            header, metadata = msg.get("header") or {}, msg.get("metadata") or {}
+            if header.get("msg_type") == "execute_request":
+                writer.append(kind, [json.dumps(part, default=str).encode() for part in (header, metadata)])
+            return abort(kernel, stream, msg, idents)
+
+        kernel_class._send_abort_reply = note
 
     @staticmethod
     def _answer_widgets_at_once() -> None:
