@@ -79,7 +79,9 @@ class FabricSetup(FabricWatching):
         if not isinstance(module, nn.Module):
             raise InvalidTypeError("`setup` needs a module", value=module, valid="a torch.nn.Module")
         if is_wrapped(module):
-            raise InvalidValueError("A model should be passed only once to `setup`", value=type(module).__name__)
+            raise InvalidValueError(
+                "A model should be passed only once to the `setup` method", value=type(module).__name__
+            )
         self._need_launch()
         if move_to_device or self.world_size > 1:
             self._strategy.place(module, self._precision)
@@ -111,7 +113,7 @@ class FabricSetup(FabricWatching):
         for optimizer in optimizers:
             if is_wrapped(optimizer):
                 raise InvalidValueError(
-                    f"An optimizer should be passed only once to `{name}`", value=type(optimizer).__name__
+                    f"An optimizer should be passed only once to the `{name}` method", value=type(optimizer).__name__
                 )
             if not isinstance(optimizer, Optimizer):
                 raise InvalidTypeError(f"`{name}` needs optimizers", value=optimizer, valid="a torch.optim.Optimizer")
@@ -143,9 +145,13 @@ class FabricSetup(FabricWatching):
         self._need_launch()
         for loader in dataloaders:
             if is_wrapped(loader):
-                raise InvalidValueError("A dataloader should be passed only once to `setup_dataloaders`", value=loader)
+                raise InvalidValueError(
+                    "A dataloader should be passed only once to the `setup_dataloaders` method", value=loader
+                )
             if not isinstance(loader, DataLoader):
-                raise InvalidTypeError("Only PyTorch's DataLoader can be set up", value=loader, valid="a DataLoader")
+                raise InvalidTypeError(
+                    "Only PyTorch DataLoader are currently supported in `setup_dataloaders`", value=loader
+                )
         sharing = Sharing(self._strategy, use_distributed_sampler)
         covered = [self._cover_loader(sharing.share(loader, "train"), move_to_device) for loader in dataloaders]
         return covered[0] if len(covered) == 1 else covered
@@ -230,7 +236,9 @@ class FabricSetup(FabricWatching):
         """
         if not is_wrapped(module):
             raise InvalidTypeError(
-                "`no_backward_sync` needs a model that was set up", value=type(module).__name__, advice="fabric.setup"
+                "You need to set up the model first before you can call `fabric.no_backward_sync()`",
+                value=type(module).__name__,
+                advice="fabric.setup",
             )
         original: Any = getattr(module, "_orig_mod", module).module
         return self._strategy.block_backward_sync(original) if enabled else nullcontext()
