@@ -57,7 +57,7 @@ class TrainingStep:
         self._optimizer = optimizers[0] if optimizers and self.automatic else None
         self._plain = self._optimizer is not None and not self._own_step and steps_plainly(self._optimizer)
         hooked = (self._on_zero_grad, self._on_backward, self._on_after_backward, self._on_step, self._backward)
-        special = self._own_zero_grad or self._precision.active or self._blocks or self._scaler is not None
+        special = self._own_zero_grad or self._blocks or self._scaler is not None
         usual = self._plain and not special and all(hook is None for hook in hooked)
         self._usual = self._optimizer if usual else None
         self._clip_val, self._clip_algorithm = trainer.gradient_clip_val, trainer.gradient_clip_algorithm
@@ -95,8 +95,10 @@ class TrainingStep:
         """What a stretch of steps runs; None where a step is more than that."""
         if self._usual is None or self._capture is not None or self.forward_only:
             return None
-        step = self._step
+        step: Callable[..., Any] = self._step
         forward = step if self._takes_index else lambda batch, _: step(batch)
+        if self._precision.active:
+            forward = self._forward
         return UsualStep(forward, self._scope, self._usual, self._loss_of, self._before_step if self._clips else None)
 
     def _whole(self, batch: Any, batch_idx: int) -> tuple[Any, Tensor | None]:
