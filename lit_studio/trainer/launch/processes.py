@@ -6,6 +6,7 @@ It must not know what the ranks compute; what a Trainer has become on rank 0 com
 from __future__ import annotations
 
 import functools
+import importlib
 import itertools
 import multiprocessing
 import os
@@ -141,6 +142,8 @@ class ProcessLauncher(Launcher):
 
     def _start(self, job: tuple[Any, ...], viewers: Viewers) -> None:
         strategy, context = self._strategy, get_context(self._method)
+        if self._method == "fork":  # torch imports it with a process's first optimizer, for seconds: once, not per rank
+            importlib.import_module("torch._dynamo")
         _flush()
         try:
             for local_rank in range(strategy.num_processes):
