@@ -23,6 +23,7 @@ from jupyter_client.session import Session
 from jupyter_server.prometheus.metrics import KERNEL_CURRENTLY_RUNNING_TOTAL
 from jupyter_server.services.kernels.kernelmanager import AsyncMappingKernelManager, ServerKernelManager
 from tornado.ioloop import PeriodicCallback
+from tornado.web import HTTPError
 from traitlets import Bool, default
 
 from lit_studio.base.errors import InvalidStateError, InvalidValueError, KernelError, KernelNotFoundError
@@ -112,6 +113,17 @@ class KeptKernelManager(AsyncMappingKernelManager):
     @default("kernel_manager_class")
     def _default_kernel_manager_class(self) -> str:
         return f"{KeptKernel.__module__}.{KeptKernel.__name__}"
+
+    async def start_kernel(self, **options: Any) -> str:  # type: ignore[override]  # as its superclass does
+        """Start a kernel, and return its id; a page is told why that failed.
+
+        Raises:
+            HTTPError: it can't be started.
+        """
+        try:
+            return await super()._async_start_kernel(**options)
+        except KernelError as error:
+            raise HTTPError(500, str(error).replace("%", "%%")) from error
 
     # Taking over -----------------------------------------------------------------------------------------------
 
@@ -311,9 +323,9 @@ class KeptKernelManager(AsyncMappingKernelManager):
         if not can:
             raise InvalidStateError("This kernel can't leave out a single cell", advice="Interrupt it instead.")
         reply = await self._ask_control(kernel, CANCEL, {"msg_ids": [msg_id]})
-        if msg_id in reply.get("begun", ()):
-            raise InvalidStateError("This cell runs already", advice="Interrupt the kernel to stop it.")
         waiting.remove(msg_id)
+        if msg_id in reply.get("begun", ()):
+            raise InvalidStateError("This cell has begun in this moment", advice="Interrupt the kernel to stop it.")
 
     async def _ask_control(self, kernel: KeptKernel, kind: str, content: dict[str, Any]) -> dict[str, Any]:
         """Send a request over the control channel, which a running cell doesn't hold up, and return the answer."""

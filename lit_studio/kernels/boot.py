@@ -24,6 +24,7 @@ from typing import Any
 DELIMITER = b"<IDS|MSG>"
 EXECUTION_BYTES = 512  # one block of the disk, so that one write replaces it
 CANCEL = "lit_studio_cancel_request"
+REMEMBERED = 10_000  # requests that have begun
 
 
 def load_journal() -> ModuleType:
@@ -52,11 +53,6 @@ class Execution:
         self._process = os.getpid()
         self._now: dict[str, Any] = {"state": "starting", "msg_id": "", "cell_id": "", "count": 0, "since": 0.0}
         self._write()
-
-    @property
-    def running(self) -> str:
-        """The message id of the request that runs, empty if none does."""
-        return str(self._now["msg_id"]) if self._now["state"] == "busy" else ""
 
     def begin(self, msg_id: str, cell_id: str, count: int, when: float) -> None:
         """A cell's code starts to run.
@@ -104,6 +100,7 @@ class Hooks:
     def __init__(self, writer: Any, journal: ModuleType, execution: Execution):
         self._writer, self._journal, self._execution = writer, journal, execution
         self._cancelled: set[str] = set()
+        self._begun: dict[str, None] = {}  # in order, the newest last
         self._lock = threading.Lock()
 
     def install(self) -> dict[str, Any]:
@@ -198,7 +195,7 @@ class Hooks:
             kernel.control_handlers[CANCEL] = lambda stream, ident, parent: self._cancel(kernel, stream, ident, parent)
 
         def should_handle(kernel: Any, stream: Any, msg: Any, idents: Any) -> Any:
-            if skips(msg["header"].get("msg_id")):
+            if msg["header"].get("msg_type") == "execute_request" and skips(msg["header"].get("msg_id")):
                 kernel._send_abort_reply(stream, msg, idents)
                 return False
             return handles(kernel, stream, msg, idents)
@@ -209,19 +206,21 @@ class Hooks:
         """The control channel's wish that requests which still wait are not run."""
         wanted = [str(one) for one in parent["content"].get("msg_ids", [])]
         with self._lock:
-            begun = [one for one in wanted if one == self._execution.running]
+            begun = [one for one in wanted if one in self._begun]
             self._cancelled.update(one for one in wanted if one not in begun)
         reply = {"status": "ok", "begun": begun}
         kernel.session.send(stream, CANCEL.replace("request", "reply"), reply, parent=parent, ident=ident)
 
     def _skips(self, msg_id: Any) -> bool:
-        if not self._cancelled:
-            return False
+        """Whether a request that is about to run was cancelled; else it has begun, and can't be any more."""
         with self._lock:
-            if msg_id not in self._cancelled:
-                return False
-            self._cancelled.discard(msg_id)
-            return True
+            if msg_id in self._cancelled:
+                self._cancelled.discard(msg_id)
+                return True
+            self._begun[msg_id] = None
+            if len(self._begun) > REMEMBERED:
+                del self._begun[next(iter(self._begun))]
+            return False
 
 
 def _taken(hook: Callable[[], None]) -> bool:

@@ -50,7 +50,7 @@ def fetch(request_raw, api):
 
     async def fetch(path: str, **options):
         response = await request_raw(api + path, **options)
-        is_json = response.headers["Content-Type"].startswith("application/json")
+        is_json = response.headers.get("Content-Type", "").startswith("application/json")
         return response.code, json.loads(response.body) if is_json else response.body
 
     return fetch

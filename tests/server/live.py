@@ -116,7 +116,8 @@ class LiveServer:
             with urllib.request.urlopen(request, timeout=60) as response:
                 content, status = response.read(), response.status
         except urllib.error.HTTPError as error:
-            content, status = error.read(), error.code
+            with error:
+                content, status = error.read(), error.code
         return status, json.loads(content) if content else None
 
     def api(self, path: str, method: str = "GET", body: Any = None) -> Any:

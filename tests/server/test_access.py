@@ -27,7 +27,7 @@ class Denying(Authorizer):
 
     def is_authorized(self, handler, user, action, resource):
         Denying.asked.append((action, resource))
-        return resource != "lit-studio"
+        return resource not in ("lit-studio", "kernels")
 
 
 def all_rules(router):
@@ -75,6 +75,12 @@ def test_the_routes_are_found(jp_serverapp):
         ("GET", "runs/0123abcd/packet"),
         ("POST", "runs/0123abcd/commands"),
         ("POST", "guide/0123abcd"),
+        ("GET", "kernels"),
+        ("POST", "kernels/0123abcd/awake"),
+        ("POST", "kernels/0123abcd/shutdown"),
+        ("DELETE", "kernels/0123abcd/shutdown"),
+        ("DELETE", "kernels/0123abcd/queue/0123abcd"),
+        ("GET", "kernels/0123abcd/outputs"),
     }
 
 
@@ -109,7 +115,10 @@ class TestDenied:
     async def test_the_authorizer_is_asked_about_every_route(self, jp_serverapp, request_as, jp_auth_header):
         document = yaml.safe_load(Path(lit_studio.extension.__file__).with_name("openapi.yaml").read_text())
         expected = {
-            (method.upper(), re.sub(r"{\w+}", "0123abcd", path)): operation["x-action"]
+            (method.upper(), re.sub(r"{\w+}", "0123abcd", path)): (
+                operation["x-action"],
+                operation.get("x-resource", "lit-studio"),
+            )
             for path, item in document["paths"].items()
             for method, operation in item.items()
             if isinstance(operation, dict)
@@ -118,7 +127,7 @@ class TestDenied:
             Denying.asked.clear()
             response = await request_as(method, path, **jp_auth_header)
             assert response.code == 403, (method, path)
-            assert Denying.asked == [(expected[method, "/" + path.split("/api/")[1]], "lit-studio")], path
+            assert Denying.asked == [expected[method, "/" + path.split("/api/")[1]]], path
 
 
 async def test_a_cookie_without_xsrf_may_not_post(jp_serverapp, request_as, jp_auth_header):
@@ -132,13 +141,13 @@ async def test_a_cookie_without_xsrf_may_not_post(jp_serverapp, request_as, jp_a
     xsrf = next(c.partition("=")[2] for c in cookies if c.startswith("_xsrf="))
     page = await request_as("GET", f"{base}lit-studio/api/info", Cookie=cookie, **{"X-XSRFToken": xsrf})
     assert page.code == 200, "the cookie alone lets one read"
-    posts = [path for method, path, _ in registered(jp_serverapp) if method != "GET"]
-    assert posts
-    for path in posts:
-        response = await request_as("POST", path, Cookie=cookie)
+    acts = [(method, path) for method, path, _ in registered(jp_serverapp) if method != "GET"]
+    assert acts
+    for method, path in acts:
+        response = await request_as(method, path, Cookie=cookie)
         assert response.code == 403, path
         assert "_xsrf" in json.loads(response.body)["message"]
-        response = await request_as("POST", path, Cookie=cookie, **{"X-XSRFToken": xsrf})
+        response = await request_as(method, path, Cookie=cookie, **{"X-XSRFToken": xsrf})
         assert response.code in (400, 404), "with it the question itself is judged"
 
 

@@ -11,7 +11,7 @@ from jupyter_server.gateway.gateway_client import GatewayClient
 from jupyter_server.serverapp import ServerApp
 from jupyter_server.services.kernels.connection.channels import ZMQChannelsWebsocketConnection
 
-from lit_studio.extension.websocket import PromptWebsocketConnection
+from lit_studio.extension.websocket import KeptWebsocketConnection, PromptWebsocketConnection
 
 pytest_plugins = ["pytest_jupyter.jupyter_server"]
 
@@ -35,8 +35,33 @@ async def nodelay(jp_fetch, jp_ws_fetch, serverapp) -> int:
 
 
 async def test_the_option_is_set(jp_fetch, jp_ws_fetch, jp_serverapp: ServerApp):
-    assert jp_serverapp.kernel_websocket_connection_class is PromptWebsocketConnection
+    assert jp_serverapp.kernel_websocket_connection_class is KeptWebsocketConnection
     assert await nodelay(jp_fetch, jp_ws_fetch, jp_serverapp) == 1
+
+
+class TestKernelsThatEndWithTheServer:
+    @pytest.fixture
+    def jp_server_config(self):
+        return {
+            "ServerApp": {"jpserver_extensions": {"lit_studio": True}},
+            "LitStudioApp": {"persistent_kernels": False},
+        }
+
+    async def test_the_option_is_set_too(self, jp_fetch, jp_ws_fetch, jp_serverapp):
+        assert jp_serverapp.kernel_websocket_connection_class is PromptWebsocketConnection
+        assert await nodelay(jp_fetch, jp_ws_fetch, jp_serverapp) == 1
+
+
+class TestUnprompted:
+    @pytest.fixture
+    def jp_server_config(self):
+        return {
+            "ServerApp": {"jpserver_extensions": {"lit_studio": True}},
+            "LitStudioApp": {"prompt_websockets": False},
+        }
+
+    async def test_a_person_may_want_it_otherwise(self, jp_fetch, jp_ws_fetch, jp_serverapp):
+        assert await nodelay(jp_fetch, jp_ws_fetch, jp_serverapp) == 0
 
 
 class TestSwitchedOff:
@@ -44,7 +69,7 @@ class TestSwitchedOff:
     def jp_server_config(self):
         return {
             "ServerApp": {"jpserver_extensions": {"lit_studio": True}},
-            "LitStudioApp": {"prompt_websockets": False},
+            "LitStudioApp": {"prompt_websockets": False, "persistent_kernels": False},
         }
 
     async def test_the_stock_class_waits(self, jp_fetch, jp_ws_fetch, jp_serverapp):
