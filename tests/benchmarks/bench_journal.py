@@ -25,11 +25,11 @@ from lit_studio.kernels.places import KernelPlace
 from tests.benchmarks import report
 
 PRINTS = 10_000
-ROUNDS = 7
+ROUNDS = 11
 MICROSECONDS, REDUCE_SECONDS, CPU = 10.0, 5.0, 1.05
 PROGRAMS = {
-    "prints": f"for i in range({PRINTS}): print(i)",
-    "displays": f"for i in range({PRINTS // 5}): display(i)",
+    "prints": f"for _ in range(10):\n    for i in range({PRINTS}): print(i)",
+    "displays": f"for i in range({PRINTS // 4}): display(i)",
 }
 BIG = "line = 'x' * 99\nfor i in range(1_000_000): print(line)"
 
@@ -47,20 +47,28 @@ class Side:
         connection = str(folder / "connection.json")
         write_connection_file(connection, ip="127.0.0.1")
         launcher = [str(boot.__file__), str(folder)] if journalled else ["-m", "ipykernel_launcher"]
-        self.process = subprocess.Popen([sys.executable, *launcher, "-f", connection], stderr=subprocess.DEVNULL)
+        command, quiet = [sys.executable, *launcher, "-f", connection], subprocess.DEVNULL
+        self.process = subprocess.Popen(command, stdout=quiet, stderr=quiet)
         self.client = BlockingKernelClient(connection_file=connection)
         self.client.load_connection_file()
         self.client.start_channels()
+        self.client.kernel_info(reply=True, timeout=60)  # a kernel that only begins has no heartbeat
         self.client.wait_for_ready(timeout=60)
 
     def run(self, code: str) -> float:
         """CPU seconds of the kernel's process from the request until its last message is out."""
-        process = psutil.Process(self.process.pid)
-        before = process.cpu_times()
+        before = self._cpu()
         self.client.execute_interactive(code, output_hook=lambda message: None, timeout=300)
         time.sleep(0.3)  # threads come to rest
-        after = process.cpu_times()
-        return after.user + after.system - before.user - before.system
+        return self._cpu() - before
+
+    def _cpu(self) -> float:
+        threads = Path(f"/proc/{self.process.pid}/task")
+        try:  # in nanoseconds, where the usual clock ticks each 10 ms
+            return sum(int((one / "schedstat").read_text().split()[0]) for one in threads.iterdir()) / 1e9
+        except OSError:
+            times = psutil.Process(self.process.pid).cpu_times()
+            return times.user + times.system
 
     def end(self) -> None:
         """End the kernel."""
@@ -120,12 +128,13 @@ def kernels(folder: Path) -> None:
                     if index:  # the first warms up
                         found[name].append(seconds)
             rows = [
-                [name, *(f"{one:.2f}" for one in (min(times), statistics.median(times)))]
+                [name, *(f"{one:.3f}" for one in (min(times), statistics.median(times)))]
                 for name, times in found.items()
             ]
             print(f"\nCPU seconds of a kernel for {code!r}, {ROUNDS} rounds in turn")
             report.table(["", "least", "median"], rows)
-            ours, theirs = (statistics.median(found[name]) for name in ("ours", "ipykernel"))
+            # The least of many: what else the machine does only ever adds.
+            ours, theirs = (min(found[name]) for name in ("ours", "ipykernel"))
             report.result(f"journal.{program}-cpu", ours=ours, peer="ipykernel", theirs=theirs, target=CPU)
         sides["ours"].run(BIG)
         began, cpu = time.perf_counter(), time.process_time()
