@@ -1,4 +1,4 @@
-"""Small models and data to try a trainer with: nothing is downloaded, and everything runs in seconds on a CPU.
+"""Small models and data to try a trainer with; nothing is downloaded unless a data set is asked to.
 
 It must not know the trainer's inside: these are ordinary modules, as a user would write them.
 """
@@ -16,6 +16,7 @@ from lit_studio.demos.boring import (
     RandomIterableDataset,
     RandomIterableDatasetWithLen,
 )
+from lit_studio.demos.mnist import MNIST, MNISTDataModule
 from lit_studio.demos.text import (
     LightningLSTM,
     LightningTransformer,
@@ -24,15 +25,19 @@ from lit_studio.demos.text import (
     SimpleLSTM,
     Transformer,
 )
+from lit_studio.demos.wikitext import Dictionary, WikiText2, tokenize
 
 __all__ = [
+    "MNIST",
     "BoringDataModule",
     "BoringDataModuleNoLen",
     "BoringModel",
     "DemoModel",
+    "Dictionary",
     "IterableBoringDataModule",
     "LightningLSTM",
     "LightningTransformer",
+    "MNISTDataModule",
     "ManualOptimBoringModel",
     "Net",
     "PositionalEncoding",
@@ -43,4 +48,6 @@ __all__ = [
     "SequenceSampler",
     "SimpleLSTM",
     "Transformer",
+    "WikiText2",
+    "tokenize",
 ]

@@ -285,5 +285,15 @@ def uncovered(obj: Any) -> Any:
     return obj
 
 
+def all_uncovered(collection: Any) -> Any:
+    """``collection``, an object or dicts, lists and tuples of some, with each :func:`uncovered`."""
+    if isinstance(collection, Mapping):
+        return {key: all_uncovered(value) for key, value in collection.items()}
+    if type(collection) in (list, tuple):
+        return type(collection)(map(all_uncovered, collection))
+    return uncovered(collection)
+
+
 # Under these names Lightning's programs know them.
+_unwrap_objects = all_uncovered
 _FabricModule, _FabricOptimizer, _FabricDataLoader = FabricModule, FabricOptimizer, FabricDataLoader

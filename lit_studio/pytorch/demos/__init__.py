@@ -12,6 +12,7 @@ from lit_studio.demos import (
     SequenceSampler,
     SimpleLSTM,
     Transformer,
+    WikiText2,
 )
 
 __all__ = [
@@ -23,4 +24,5 @@ __all__ = [
     "SequenceSampler",
     "SimpleLSTM",
     "Transformer",
+    "WikiText2",
 ]

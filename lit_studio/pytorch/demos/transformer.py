@@ -3,10 +3,13 @@
 It must not hold anything of its own: these are other names for what lies in `lit_studio.trainer`.
 """
 
-from lit_studio.demos import LightningTransformer, PositionalEncoding, Transformer
+from lit_studio.demos import Dictionary, LightningTransformer, PositionalEncoding, Transformer, WikiText2, tokenize
 
 __all__ = [
+    "Dictionary",
     "LightningTransformer",
     "PositionalEncoding",
     "Transformer",
+    "WikiText2",
+    "tokenize",
 ]
