@@ -183,20 +183,20 @@ class JournalReader:
 
     def __init__(self, folder: Path | str, after: int = 0, first_segment: int = 0):
         self._folder, self._after = folder, after
-        self._segment, self._offset = first_segment, len(MAGIC)
+        self._segment, self._offset, self._file = first_segment, len(MAGIC), 0
         self.damaged = 0
 
     def read(self) -> Iterator[Record]:
         """Records that were written since, in their order. A record that is being written comes next time."""
         for path in segments(self._folder):
-            number = segment_number(path)
-            if number < self._segment:
-                continue
-            if number > self._segment:
-                self._segment, self._offset = number, len(MAGIC)
-            yield from self._read_segment(path)
+            if segment_number(path) >= self._segment:
+                yield from self.read_segment(path)
 
-    def _read_segment(self, path: Path) -> Iterator[Record]:
+    def read_segment(self, path: Path) -> Iterator[Record]:
+        """What came since in one segment, none that is older than the one that was read last."""
+        number = segment_number(path)
+        if number > self._segment:
+            self._segment, self._offset, self._file = number, len(MAGIC), 0
         try:
             file = path.open("rb", buffering=1 << 20)
         except FileNotFoundError:  # folded away meanwhile
@@ -204,6 +204,10 @@ class JournalReader:
         with file:
             if file.read(len(MAGIC)) != MAGIC:
                 return
+            identity = os.fstat(file.fileno()).st_ino
+            if self._file not in (0, identity):  # folded: another file, which begins anew
+                self._offset = len(MAGIC)
+            self._file = identity
             file.seek(self._offset)
             while (found := _next(file)) is not None:
                 record, length = found
@@ -251,10 +255,8 @@ def read(folder: Path | str, after: int = 0) -> Iterator[Record]:
 def last_number(folder: Path | str) -> int:
     """The number of the journal's last whole record, 0 for an empty one; reads only as many segments as it must."""
     for path in reversed(segments(folder)):
-        reader = JournalReader(folder)
-        reader._segment, reader._offset = segment_number(path), len(MAGIC)
         number = 0
-        for record in reader._read_segment(path):
+        for record in JournalReader(folder).read_segment(path):
             number = record.number
         if number:
             return number
