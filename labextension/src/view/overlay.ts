@@ -133,13 +133,14 @@ export class Overlay {
     const places = this.places as Places;
     const figure = this.figure as Figure;
     const found: Element[] = [];
-    const last: Partial<Record<Mark['kind'], number>> = {};
-    for (const { kind, at, abandoned } of [...this.marks].sort((a, b) => a.at - b.at)) {
+    const last: Partial<Record<Mark['kind'], number[]>> = {};
+    for (const { kind, at, abandoned } of inOrder(this.marks)) {
       const x = places.px(at);
-      if (x - (last[kind] ?? -Infinity) < CROWDED) {
+      const near = (last[kind] ??= []);
+      if (near.some(other => Math.abs(x - other) < CROWDED)) {
         continue;
       }
-      last[kind] = x;
+      near.push(x);
       const y = kind === 'act' ? this.heightOnCurve(at, figure, places) : HANGING.has(kind) ? 0 : places.height;
       const look = `lit-mod-${kind}${abandoned ? ' lit-mod-abandoned' : ''}`;
       if (LINED.has(kind)) {
@@ -257,6 +258,11 @@ const SHAPES: Record<Mark['kind'], string> = {
 };
 /** Marks that hang from the top; the others stand on the axis, an act lies on the curve. */
 const HANGING = new Set<Mark['kind']>(['rate', 'rescale']);
+
+/** Along the run, those of abandoned stretches last: where marks crowd, one that counts is drawn. */
+function inOrder(marks: Mark[]): Mark[] {
+  return [...marks].sort((a, b) => Number(a.abandoned ?? false) - Number(b.abandoned ?? false) || a.at - b.at);
+}
 
 interface Best {
   curve: Curve;

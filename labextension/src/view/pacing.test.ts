@@ -199,6 +199,24 @@ describe('DrawQueue', () => {
     queue.dispose();
   });
 
+  it('goes on drawing when frames come later than it waits for them', async () => {
+    const drawn: number[] = [];
+    const queue = new DrawQueue<Item>(
+      () => Promise.resolve(void drawn.push(performance.now())),
+      () => undefined
+    );
+    vi.stubGlobal('requestAnimationFrame', (then: () => void) => setTimeout(then, 170));
+    const [item] = items('a');
+    queue.add(item);
+    report([{ target: item.element, isIntersecting: true }]);
+    for (let i = 0; i < 20; i++) {
+      queue.ask(item);
+      await vi.advanceTimersByTimeAsync(700);
+    }
+    expect(drawn.length).toBe(20);
+    queue.dispose();
+  });
+
   it('draws nothing while the page is hidden', async () => {
     const draw = vi.fn(() => Promise.resolve());
     const queue = new DrawQueue<Item>(draw, () => undefined);
