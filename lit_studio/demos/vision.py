@@ -5,6 +5,7 @@ It must not import torchvision before a model is wanted.
 
 from __future__ import annotations
 
+import importlib
 from typing import Any
 
 from torch import nn
@@ -21,7 +22,6 @@ def get_torchvision_model(model_name: str, **kwargs: Any) -> nn.Module:
         ImportError: torchvision is not installed.
         ValueError: it has no such model.
     """
-    from torchvision import models
-
+    models = importlib.import_module("torchvision.models")
     model: nn.Module = models.get_model(model_name, **kwargs)
     return model
