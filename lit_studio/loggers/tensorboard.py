@@ -87,6 +87,9 @@ class TensorBoardLogger(FolderLogger):
 
     def log_metrics(self, metrics: Mapping[str, Any], step: int | None = None) -> None:
         """Write ``metrics``; a dict as a value becomes one chart of several lines."""
+        self._write(metrics, step)
+
+    def _write(self, metrics: Mapping[str, Any], step: int | None) -> None:
         for name, value in with_prefix(metrics, self._prefix, self.LOGGER_JOIN_CHAR).items():
             if isinstance(value, dict):
                 self.experiment.add_scalars(name, {key: number(item) for key, item in value.items()}, step)
@@ -125,7 +128,7 @@ class TensorBoardLogger(FolderLogger):
             return
         from torch.utils.tensorboard.summary import hparams
 
-        self.log_metrics(metrics, 0 if step is None else step)
+        self._write(metrics, 0 if step is None else step)
         writer = self.experiment._get_file_writer()
         for summary in hparams(flat(fresh), metrics):  # type: ignore[no-untyped-call]
             writer.add_summary(summary)

@@ -16,7 +16,8 @@ from lit_studio.base.settings import resolve
 from lit_studio.callbacks import Callback, Checkpoint, ModelCheckpoint, Timer
 from lit_studio.callbacks.model_summary import ModelSummary
 from lit_studio.callbacks.progress import ProgressBar, RichProgressBar
-from lit_studio.loggers import CSVLogger, DummyLogger, Logger
+from lit_studio.loggers import DummyLogger, Logger
+from lit_studio.loggers.default import default_logger
 from lit_studio.trainer.dispatch import overrides
 from lit_studio.trainer.plan import Plan
 
@@ -28,7 +29,7 @@ _log = logging.getLogger("lit_studio")
 
 
 def resolve_loggers(logger: Any, plan: Plan) -> list[Any]:
-    """The loggers that ``Trainer(logger=…)`` means; the default is :class:`CSVLogger`.
+    """The loggers that ``Trainer(logger=…)`` means; by default :func:`~lit_studio.loggers.default.default_logger`.
 
     Raises:
         InvalidTypeError: something that is no logger.
@@ -36,7 +37,7 @@ def resolve_loggers(logger: Any, plan: Plan) -> list[Any]:
     if plan.barebones or logger is False:
         return []
     if logger is None or logger is True:
-        found: list[Any] = [CSVLogger(plan.default_root_dir)]
+        found: list[Any] = [default_logger(plan.default_root_dir)]
     else:
         found = list(logger) if isinstance(logger, Iterable) and not isinstance(logger, Logger) else [logger]
         for one in found:

@@ -42,7 +42,7 @@ class TestVersions:
         code = (
             "import sys, types\n"
             "sys.modules['torch'] = types.SimpleNamespace(Tensor=type(None), nn=types.SimpleNamespace(Module=object))\n"
-            "sys.modules['lit_studio.loggers.base'] = types.SimpleNamespace(Logger=object)\n"
+            "sys.modules['lit_studio.loggers.base'] = types.SimpleNamespace(Logger=object, is_rank_zero=lambda: True)\n"
             "import importlib.util as u\n"
             "spec = u.spec_from_file_location('folders', sys.argv[2]); m = u.module_from_spec(spec)\n"
             "spec.loader.exec_module(m)\n"

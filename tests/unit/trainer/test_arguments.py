@@ -13,7 +13,7 @@ import lit_studio as L
 from lit_studio.base import registry
 from lit_studio.callbacks import EarlyStopping, ModelCheckpoint
 from lit_studio.callbacks.progress import TQDMProgressBar
-from lit_studio.loggers import CSVLogger
+from lit_studio.loggers import TensorBoardLogger
 from lit_studio.trainer.strategies import SingleDeviceStrategy, Strategy
 from tests.unit.trainer.models import OFF, Regression, Validated, loader, trainer
 
@@ -76,7 +76,7 @@ def test_before_a_fit(tmp_path, monkeypatch):
     assert (fit.max_epochs, fit.max_steps, fit.precision, fit.num_training_batches) == (None, -1, "32-true", math.inf)
     assert (fit.num_val_batches, fit.log_every_n_steps, fit.num_sanity_val_steps) == ([], 50, 2)
     assert (fit.val_check_interval, fit.limit_train_batches, fit.world_size, fit.num_devices) == (1.0, 1.0, 1, 1)
-    assert isinstance(fit.logger, CSVLogger)
+    assert isinstance(fit.logger, TensorBoardLogger)
     assert fit.default_root_dir == str(tmp_path)
     assert [type(one).__name__ for one in fit.callbacks] == ["ModelSummary", "ModelCheckpoint"]
     assert (fit.state.fn, fit.state.stage, str(fit.state.status)) == (None, None, "initializing")
