@@ -30,9 +30,9 @@ from lit_studio.kernels.homecoming import Outcome, bring_home, dump, find_notebo
 from lit_studio.kernels.outcomes import HomeRecord, KernelOutcomes, journal_look
 from lit_studio.kernels.places import KernelPlace, all_places
 from lit_studio.kernels.reducer import RequestOutputs
-from lit_studio.kernels.state import read_execution, read_state
+from lit_studio.kernels.state import read_execution, read_owner, read_state
 
-EVERY = 0.5  # seconds between looks
+EVERY = 1.0  # seconds between looks
 DEAD_EVERY = 5.0  # between looks at kernels that this server doesn't run
 SECOND_LOOK = 1.0  # after a write: an editor that had read the file before may just now write it back
 PAGE_GRACE = 150.0  # for a page whose kernel ended: JupyterLab saves by itself each 120 s
@@ -48,7 +48,9 @@ class _Kernel:
     def __init__(self, place: KernelPlace):
         self.place = place
         self.outcomes = KernelOutcomes(place)
-        self.looked_at = 0.0  # when a page was last connected, by the monotonic clock
+        # When a page was last connected, by the monotonic clock. At first one may be about to: servers are restarted.
+        self.looked_at = time.monotonic()
+        self.quiet: tuple[str, list[str]] | None = None  # the journal's look and the notebooks when all was settled
         self.had_page = False
         self.sessions: set[str] = set()  # client sessions of the pages that were connected last
         self.followers: set[str] = set()  # those that took a snapshot
@@ -121,11 +123,11 @@ class Homecoming:
 
     async def _watch(self) -> None:
         while True:
-            await asyncio.sleep(EVERY)
             try:
                 await self.look()
             except Exception:  # noqa: BLE001 - logged, and the next look may succeed
                 self._log.exception("Lit Studio could not look after the kernels' outputs")
+            await asyncio.sleep(EVERY)
 
     async def look(self) -> None:
         """One round over all kernels."""
@@ -144,20 +146,24 @@ class Homecoming:
 
     async def _consider(self, kernel_id: str, is_living: bool, paths: dict[str, str]) -> None:
         place, now = KernelPlace.of(kernel_id), time.monotonic()
-        look = await asyncio.to_thread(journal_look, place.journal)
+        look = journal_look(place.journal)
         if not look:
             return
         kernel = self._kernel(kernel_id)
+        if is_living and self._pages(kernel_id):
+            kernel.looked_at, kernel.had_page = now, True
+            kernel.sessions = _open_sessions(kernel_id)
+        if kernel.quiet == (look, list(paths.values())):
+            return
         record = await asyncio.to_thread(HomeRecord.read, place)
         if paths and record.paths != list(paths.values()):
             record.paths = list(paths.values())
             await asyncio.to_thread(record.write, place)
-        if is_living and self._pages(kernel_id):
-            kernel.looked_at, kernel.had_page = now, True
-            kernel.sessions = _open_sessions(kernel_id)
+        if look == record.seen:
+            kernel.quiet = (look, list(paths.values()))
             return
         grace = self._grace if is_living or not kernel.had_page else max(PAGE_GRACE, self._grace)
-        if look == record.seen or now < kernel.not_before or (kernel.had_page and now - kernel.looked_at < grace):
+        if kernel.looked_at == now or now < max(kernel.not_before, kernel.looked_at + grace):
             return
         if is_living and read_execution(place.execution).state == "busy":
             return
@@ -366,7 +372,9 @@ def _dead_kernels(living: set[str]) -> list[str]:
     for place in all_places():
         if place.kernel_id not in living:
             state = read_state(place.state)
-            if state is not None and state.status != "starting" and not state.is_alive:
+            owner = read_owner(place.owner)
+            is_others = owner.is_alive and owner.pid != os.getpid()
+            if state is not None and state.status != "starting" and not state.is_alive and not is_others:
                 found.append(place.kernel_id)
     return found
 

@@ -35,6 +35,7 @@ class KernelOutcomes:
         self._lock = threading.Lock()
         self._reader = journal.JournalReader(place.journal)
         self._reducer = Reducer()
+        self._gaps: set[int] = set()  # records before which some are missing for good
 
     def requests(self) -> list[RequestOutputs]:
         """All requests as they are now; of a kernel that has died, with a line that says so where it stopped."""
@@ -65,11 +66,21 @@ class KernelOutcomes:
 
     def _read(self) -> KernelState | None:
         state = read_state(self._place.state)  # before the journal: what it wrote before it ended is there then
-        for record in self._reader.read():
-            self._reducer.feed(record)
+        while not self._follow():
+            self._reader, self._reducer = journal.JournalReader(self._place.journal), Reducer()
         if state is not None and not state.is_alive and state.status != "starting":
             self._reducer.kernel_ended()
         return state
+
+    def _follow(self) -> bool:
+        """Take in what is new; False if records are missing that may be in what was folded since the last look."""
+        for record in self._reader.read():
+            missing = record.kind != journal.FOLDED and record.number > self._reducer.number + 1
+            if missing and record.number not in self._gaps:
+                self._gaps.add(record.number)
+                return False
+            self._reducer.feed(record)
+        return True
 
 
 @dataclass

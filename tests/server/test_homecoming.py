@@ -36,7 +36,7 @@ def home(jp_serverapp):
 
 
 @pytest.fixture
-def dead_kernel(jp_serverapp, root):
+def dead_kernel(home, root):
     """``dead_kernel(wire, notebook)``: a kernel that has ended and left this journal; its place."""
 
     def make(wire, *paths, name="dead"):
@@ -48,6 +48,7 @@ def dead_kernel(jp_serverapp, root):
         writer.close()
         write(place.state, KernelState(status="exited", exit_code=0, ended=time.time()))
         HomeRecord(paths=[str(path) for path in paths]).write(place)
+        home._kernel(name).looked_at = 0.0  # long ago
         return place
 
     return make

@@ -481,6 +481,31 @@ def write_once(path, round_):
     return replace(before, dump(book, before.content))
 
 
+def test_a_reader_in_the_middle_of_what_is_folded_loses_nothing(place):
+    """The keeper folds a segment while a server has read half of it."""
+    from lit_studio.kernels.folding import fold
+
+    writer, wire, found = JournalWriter(place.journal, segment_bytes=4000), Wire(), KernelOutcomes(place)
+    wire.begin("r", "", "one")
+    for index in range(400):
+        wire.print("r", f"{index}\n")
+    for number, record in enumerate(wire.records):
+        writer.append(record.kind, record.parts)
+        if number % 37 == 0:
+            found.requests()
+        if number % 53 == 0:
+            fold(place.journal, 1000)
+    expected = "".join(f"{index}\n" for index in range(400))
+    assert found.requests()[0].outputs[0]["text"] == expected
+    assert KernelOutcomes(place).requests()[0].outputs[0]["text"] == expected
+    writer._number += 5  # a disk that was full
+    wire.print("r", "after a gap")
+    for _ in range(3):
+        writer.append(wire.records[-1].kind, wire.records[-1].parts)
+        found.requests()
+    assert found.requests()[0].outputs[0]["text"] == expected + "after a gap" * 3
+
+
 def test_many_threads_may_ask_at_once(place):
     wire = Wire()
     for index in range(200):
