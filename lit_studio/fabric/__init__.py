@@ -4,6 +4,7 @@ It must not know how a Trainer loops: it stands on the trainer's parts. Modules 
 (`strategies`, `plugins`, `loggers`, `accelerators`, `utilities`) are where Lightning has them.
 """
 
+from lit_studio.base.lazy import submodules
 from lit_studio.fabric.fabric import Fabric
 from lit_studio.fabric.wrappers import is_wrapped
 from lit_studio.trainer.resume import LAYOUT as __version__  # code asks whether Lightning is new enough: this one is
@@ -15,3 +16,5 @@ __all__ = [
     "is_wrapped",
     "seed_everything",
 ]
+
+__getattr__ = submodules(__name__, __path__)

@@ -3,6 +3,7 @@
 It must not hold anything of its own: these are other names for what lies in `lit_studio.trainer`.
 """
 
+from lit_studio.base.lazy import submodules
 from lit_studio.callbacks import Callback
 from lit_studio.pytorch import accelerators, callbacks, core, loggers, plugins, profilers, strategies, utilities
 from lit_studio.trainer.datamodule import LightningDataModule
@@ -29,3 +30,5 @@ __all__ = [
     "strategies",
     "utilities",
 ]
+
+__getattr__ = submodules(__name__, __path__)

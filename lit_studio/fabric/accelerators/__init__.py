@@ -3,6 +3,7 @@
 It must not hold anything of its own: these are other names for what lies in `lit_studio.trainer`.
 """
 
+from lit_studio.base.lazy import submodules
 from lit_studio.trainer.accelerators import (
     Accelerator,
     CPUAccelerator,
@@ -18,3 +19,5 @@ __all__ = [
     "MPSAccelerator",
     "find_usable_cuda_devices",
 ]
+
+__getattr__ = submodules(__name__, __path__)

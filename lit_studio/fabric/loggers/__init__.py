@@ -3,6 +3,7 @@
 It must not hold anything of its own: these are other names for what lies in `lit_studio.trainer`.
 """
 
+from lit_studio.base.lazy import submodules
 from lit_studio.loggers.base import Logger
 from lit_studio.loggers.fabrics import CSVLogger, TensorBoardLogger
 
@@ -11,3 +12,5 @@ __all__ = [
     "Logger",
     "TensorBoardLogger",
 ]
+
+__getattr__ = submodules(__name__, __path__)

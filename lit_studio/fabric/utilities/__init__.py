@@ -3,6 +3,7 @@
 It must not hold anything of its own: these are other names for what lies in `lit_studio.trainer`.
 """
 
+from lit_studio.base.lazy import submodules
 from lit_studio.callbacks.throughput import Throughput, measure_flops
 from lit_studio.callbacks.throughput_monitor import FabricThroughput as ThroughputMonitor
 from lit_studio.trainer.choices import LightningEnum
@@ -35,3 +36,5 @@ __all__ = [
     "rank_zero_warn",
     "suggested_max_num_workers",
 ]
+
+__getattr__ = submodules(__name__, __path__)

@@ -3,6 +3,7 @@
 It must not hold anything of its own: these are other names for what lies in `lit_studio.trainer`.
 """
 
+from lit_studio.base.lazy import submodules
 from lit_studio.trainer.checkpoint_io import AsyncCheckpointIO, CheckpointIO, TorchCheckpointIO
 from lit_studio.trainer.environments import ClusterEnvironment
 from lit_studio.trainer.layer_sync import LayerSync, TorchSyncBatchNorm
@@ -29,3 +30,5 @@ __all__ = [
     "TorchSyncBatchNorm",
     "TransformerEnginePrecision",
 ]
+
+__getattr__ = submodules(__name__, __path__)

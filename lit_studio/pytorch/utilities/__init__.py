@@ -3,6 +3,7 @@
 It must not hold anything of its own: these are other names for what lies in `lit_studio.trainer`.
 """
 
+from lit_studio.base.lazy import submodules
 from lit_studio.callbacks.throughput import measure_flops
 from lit_studio.trainer.choices import GradClipAlgorithmType, LightningEnum
 from lit_studio.trainer.combined_loader import CombinedLoader
@@ -42,3 +43,5 @@ __all__ = [
     "set_shared_parameters",
     "suggested_max_num_workers",
 ]
+
+__getattr__ = submodules(__name__, __path__)

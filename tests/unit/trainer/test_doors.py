@@ -4,6 +4,7 @@ import argparse
 import enum
 import importlib.machinery
 import inspect
+import subprocess
 import sys
 import types
 import warnings
@@ -465,3 +466,16 @@ def test_progress_can_be_set_and_loaded(tmp_path):
     assert (other.current_epoch, other.fit_loop.epoch_progress.current.ready) == (2, 2)
     with pytest.raises(AttributeError):
         one.fit_loop.epoch_progress.current.nothing = 1
+
+
+def test_modules_of_the_doors_are_attributes_of_their_packages():
+    code = (
+        "import lit_studio as L, lit_studio.pytorch as pl\n"
+        "pl.callbacks.model_checkpoint.ModelCheckpoint, pl.tuner.Tuner, pl.trainer.states.TrainerFn\n"
+        "pl.loggers.tensorboard.TensorBoardLogger, pl.cli.LightningCLI, L.pytorch.core.hooks\n"
+        "L.fabric.utilities.types, L.fabric.strategies\n"
+        "try: pl.nothing\n"
+        "except AttributeError as error: print(error)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout == "module 'lit_studio.pytorch' has no attribute 'nothing'\n"

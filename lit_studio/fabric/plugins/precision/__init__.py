@@ -3,6 +3,7 @@
 It must not hold anything of its own: these are other names for what lies in `lit_studio.trainer`.
 """
 
+from lit_studio.base.lazy import submodules
 from lit_studio.trainer.precision import (
     BitsandbytesPrecision,
     DoublePrecision,
@@ -20,3 +21,5 @@ __all__ = [
     "Precision",
     "TransformerEnginePrecision",
 ]
+
+__getattr__ = submodules(__name__, __path__)

@@ -3,6 +3,7 @@
 It must not hold anything of its own: these are other names for what lies in `lit_studio.trainer`.
 """
 
+from lit_studio.base.lazy import submodules
 from lit_studio.callbacks.progress import ProgressBar, RichProgressBar, TQDMProgressBar
 
 __all__ = [
@@ -10,3 +11,5 @@ __all__ = [
     "RichProgressBar",
     "TQDMProgressBar",
 ]
+
+__getattr__ = submodules(__name__, __path__)

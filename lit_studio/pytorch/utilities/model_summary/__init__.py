@@ -3,6 +3,7 @@
 It must not hold anything of its own: these are other names for what lies in `lit_studio.trainer`.
 """
 
+from lit_studio.base.lazy import submodules
 from lit_studio.callbacks.summary import LayerSummary, ModelSummary, summarize
 from lit_studio.callbacks.summary import formatted_size as get_formatted_model_size
 from lit_studio.callbacks.summary import human_count as get_human_readable_count
@@ -16,3 +17,5 @@ __all__ = [
     "parse_batch_shape",
     "summarize",
 ]
+
+__getattr__ = submodules(__name__, __path__)
