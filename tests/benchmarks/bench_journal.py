@@ -26,7 +26,8 @@ from tests.benchmarks import report
 
 PRINTS = 10_000
 ROUNDS = 11
-MICROSECONDS, REDUCE_SECONDS, CPU = 10.0, 5.0, 1.05
+MICROSECONDS, REDUCE_SECONDS = 10.0, 5.0
+CPU = {"prints": 1.05, "displays": 1.15}  # ipykernel joins prints to few messages; a display is one
 PROGRAMS = {
     "prints": f"for _ in range(10):\n    for i in range({PRINTS}): print(i)",
     "displays": f"for i in range({PRINTS // 4}): display(i)",
@@ -135,7 +136,7 @@ def kernels(folder: Path) -> None:
             report.table(["", "least", "median"], rows)
             # The least of many: what else the machine does only ever adds.
             ours, theirs = (min(found[name]) for name in ("ours", "ipykernel"))
-            report.result(f"journal.{program}-cpu", ours=ours, peer="ipykernel", theirs=theirs, target=CPU)
+            report.result(f"journal.{program}-cpu", ours=ours, peer="ipykernel", theirs=theirs, target=CPU[program])
         sides["ours"].run(BIG)
         began, cpu = time.perf_counter(), time.process_time()
         request = KernelOutcomes(sides["ours"].place).requests()[-1]

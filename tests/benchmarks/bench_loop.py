@@ -3,11 +3,12 @@
 It must not know how any of them trains; each library is a process of its own that pairs itself with the loop by hand.
 
 Rounds are interleaved between the sides and only one works at a time. Both believe to be in a terminal, so both draw
-their bar. "All on" is the Trainer as it comes (run record, logger, bar, checkpoint) with a ``self.log`` in every step,
-each of which goes to the logger. "Reads" are of values out of tensors, which on an accelerator would make the loop
-wait: on the CPU ours reads the logged value because that is cheaper than keeping it; on other devices it keeps, and
-reads all at once ten times a second. What a library does by the clock, such as drawing, falls into half as many steps
-here, because the loop by hand takes its share of the time: that counts against ours as against the peer's.
+their bar. "Default" is the Trainer as it comes (run record, logger, bar, checkpoint) with a ``self.log`` in every
+step; "all on" is that with each step's value written to a CSV file. "Reads" are of values out of tensors, which on an
+accelerator would make the loop wait: on the CPU ours reads the logged value because that is cheaper than keeping it;
+on other devices it keeps, and reads all at once ten times a second. What a library does by the clock, such as drawing,
+falls into half as many steps here, because the loop by hand takes its share of the time: that counts against ours as
+against the peer's.
 
 Where there is a CUDA device the same is done on it, in fp32 and in bf16.
 """
@@ -27,7 +28,14 @@ from tests.benchmarks.workload import CNN, GPT, MLP, Task
 
 ROUNDS, IMPORTS, FITS = 5, 5, 16
 EVERYTHING = {
-    "ours": ["by hand", "ours, all off", "ours, all on", "our Fabric, no log", "our Fabric, one log"],
+    "ours": [
+        "by hand",
+        "ours, all off",
+        "ours, default and one log",
+        "ours, all on",
+        "our Fabric, no log",
+        "our Fabric, one log",
+    ],
     "Lightning": [
         "Lightning, all off",
         "Lightning, default and one log",
@@ -35,10 +43,17 @@ EVERYTHING = {
         "Lightning Fabric",
     ],
 }
-DEFAULTS = {"ours": ["by hand", "ours, all on"], "Lightning": ["Lightning, default and one log"]}
-TARGETS = {"ours, all on": 1.10, "ours, all off": 1.03, "our Fabric, no log": 1.05, "our Fabric, one log": 1.05}
+DEFAULTS = {"ours": ["by hand", "ours, all on"], "Lightning": ["Lightning, logging every step"]}
+TARGETS = {
+    "ours, all on": 1.10,
+    "ours, default and one log": 1.10,
+    "ours, all off": 1.03,
+    "our Fabric, no log": 1.05,
+    "our Fabric, one log": 1.05,
+}
 PEER_OF = {
-    "ours, all on": "Lightning, default and one log",
+    "ours, all on": "Lightning, logging every step",
+    "ours, default and one log": "Lightning, default and one log",
     "ours, all off": "Lightning, all off",
     "our Fabric, no log": "Lightning Fabric",
 }
@@ -93,6 +108,7 @@ def tiny(sides: dict[str, Side], rounds: int, task: Task = MLP, tail: str = "") 
     show(f"{title} a block by hand; medians over blocks", summaries, counts)
     names = {
         "ours, all on": "step",
+        "ours, default and one log": "default",
         "ours, all off": "off",
         "our Fabric, no log": "fabric",
         "our Fabric, one log": "fabric-log",
@@ -112,12 +128,11 @@ def larger(sides: dict[str, Side], rounds: int) -> None:
 
 
 def starting(sides: dict[str, Side]) -> None:
-    """The way from ``fit()`` to the first step, and from ``import`` to a Trainer."""
-    found = {name: statistics.median(side.ask(first_steps=name, fits=FITS)) * 1e3 for name, side in sides.items()}
-    print(
-        "\nA later fit() to its first step, everything on, CPU ms: "
-        + ", ".join(f"{n} {t:.1f}" for n, t in found.items())
-    )
+    """The way from nothing to the first step of a later fit, and from ``import`` to a Trainer."""
+    asked = {"by hand": sides["ours"], **sides}
+    found = {name: statistics.median(side.ask(first_steps=name, fits=FITS)) * 1e3 for name, side in asked.items()}
+    said = ", ".join(f"{name} {ms:.1f}" for name, ms in found.items())
+    print(f"\nModule, Trainer and fit() to its first step, everything on, CPU ms: {said}")
     report.result("loop.first-step-ms", ours=found["ours"], peer="budget", theirs=FIRST_STEP_MS, target=1.0)
     if theirs := found.get("Lightning"):
         report.result("loop.first-step-ms", ours=found["ours"], peer="Lightning", theirs=theirs, target=1.0)

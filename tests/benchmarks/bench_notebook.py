@@ -111,7 +111,7 @@ class Notebook:
 
 def measure(rounds: int, task: Task) -> dict[str, dict[str, float]]:
     """Times, messages and bytes by variant, the two kernels in turn."""
-    pythons = {"ours, all on": sys.executable, "Lightning, default and one log": str(PEERS)}
+    pythons = {"ours, default and one log": sys.executable, "Lightning, default and one log": str(PEERS)}
     if not PEERS.exists():
         print("Lightning is left out: `make bench-peers` installs it.")
         del pythons["Lightning, default and one log"]
@@ -166,7 +166,7 @@ def main(rounds: int = ROUNDS) -> None:
     peer = "Lightning-default-and-one-log"
     for task, claim in ((MLP, "notebook"), (GPT, "notebook.slow")):
         found = show(task, rounds)
-        ours, theirs = found["ours, all on"], found.get("Lightning, default and one log")
+        ours, theirs = found["ours, default and one log"], found.get("Lightning, default and one log")
         whole = ours["us"] / ours["ratio"]
         report.result(f"{claim}.step", ours=ours["us"], peer="bare", theirs=whole, target=TARGET)
         report.result(f"{claim}.messages", ours=ours["messages"], peer="budget", theirs=MESSAGES, target=1.0)

@@ -17,6 +17,7 @@ import tempfile
 import time
 import warnings
 from collections.abc import Callable, Iterable
+from importlib import import_module
 from typing import Any
 
 import torch
@@ -73,10 +74,22 @@ def module_of(library: Any, task: Task, logs: bool) -> Any:
     return Module()
 
 
-def with_trainer(library: Any, loader: Loader, task: Task, *, logs: bool, **options: Any) -> None:
-    """Train by the Trainer of ``library``."""
+def with_trainer(library: Any, loader: Loader, task: Task, *, logs: bool, csv: bool = False, **options: Any) -> None:
+    """Train by the Trainer of ``library``.
+
+    Args:
+        library: whose Trainer.
+        loader: the batches.
+        task: what to train.
+        logs: whether the loss is logged in each step.
+        csv: whether the logger is one that writes a CSV file, and not the default one, which depends on what else is
+            installed.
+        options: for the Trainer.
+    """
     place = {"accelerator": task.device, "devices": 1, "precision": task.precision}
     with tempfile.TemporaryDirectory() as folder:
+        if csv:
+            options["logger"] = import_module(f"{library.__name__}.pytorch.loggers").CSVLogger(folder)
         trainer = library.Trainer(max_epochs=1, default_root_dir=folder, **place, **options)
         trainer.fit(module_of(library, task, logs), loader)
 
@@ -122,13 +135,16 @@ def lightning() -> Any:
 VARIANTS: dict[str, Callable[..., None]] = {
     "by hand": by_hand,
     "ours, all off": lambda loader, task=MLP: with_trainer(lit_studio(), loader, task, logs=False, **ALL_OFF),
-    "ours, all on": lambda loader, task=MLP: with_trainer(lit_studio(), loader, task, logs=True, log_every_n_steps=1),
+    "ours, all on": lambda loader, task=MLP: with_trainer(
+        lit_studio(), loader, task, logs=True, csv=True, log_every_n_steps=1
+    ),
+    "ours, default and one log": lambda loader, task=MLP: with_trainer(lit_studio(), loader, task, logs=True),
     "our Fabric, no log": lambda loader, task=MLP: with_fabric(lit_studio(), loader, task, logs=False),
     "our Fabric, one log": lambda loader, task=MLP: with_fabric(lit_studio(), loader, task, logs=True),
     "Lightning, all off": lambda loader, task=MLP: with_trainer(lightning(), loader, task, logs=False, **ALL_OFF),
     "Lightning, default and one log": lambda loader, task=MLP: with_trainer(lightning(), loader, task, logs=True),
     "Lightning, logging every step": lambda loader, task=MLP: with_trainer(
-        lightning(), loader, task, logs=True, log_every_n_steps=1
+        lightning(), loader, task, logs=True, csv=True, log_every_n_steps=1
     ),
     "Lightning Fabric": lambda loader, task=MLP: with_fabric(lightning(), loader, task, logs=False),
 }

@@ -139,6 +139,7 @@ def all_on(loader, logs=1):
     bar = L.callbacks.RichProgressBar(console_kwargs=console)
     with tempfile.TemporaryDirectory() as folder:
         options = {"max_epochs": 1, "accelerator": "cpu", "log_every_n_steps": 1, "enable_model_summary": False}
+        options["logger"] = L.loggers.CSVLogger(folder)
         L.Trainer(default_root_dir=folder, callbacks=[bar], **options).fit(Module(), loader)
     assert "Epoch 0" in console["file"].getvalue()
 
@@ -197,7 +198,7 @@ def test_a_flush_makes_as_many_calls_for_a_thousand_steps_as_for_ten(tmp_path, n
 
     loader = DataLoader(TensorDataset(torch.ones(1200, 1)), batch_size=1)
     options = {"max_epochs": 1, "accelerator": "cpu", "log_every_n_steps": 1, "enable_model_summary": False}
-    options |= {"enable_progress_bar": False, "enable_checkpointing": False}
+    options |= {"enable_progress_bar": False, "enable_checkpointing": False, "logger": L.loggers.CSVLogger(tmp_path)}
     L.Trainer(default_root_dir=tmp_path, callbacks=[flushed], **options).fit(Module(), loader)
     _, ten, thousand = flushed.calls
     print(f"a flush of 10 steps makes {ten} calls, of 1,000 {thousand}")
@@ -229,6 +230,7 @@ def test_no_step_waits_for_a_device_and_a_flush_reads_it_once(no_clock, monkeypa
     loader = DataLoader(TensorDataset(torch.randn(40, 4)), batch_size=4)
     bar = L.callbacks.RichProgressBar(console_kwargs={"file": io.StringIO(), "force_terminal": True})
     options = {"max_epochs": 1, "accelerator": "cpu", "log_every_n_steps": 1, "enable_model_summary": False}
+    options["logger"] = L.loggers.CSVLogger(tmp_path)
     fit = L.Trainer(default_root_dir=tmp_path, callbacks=[bar], **options)
     fit.fit(Far(), loader)
     assert fit.global_step == 10
