@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 import random
 import re
-import time
 from pathlib import Path
 
 import pytest
@@ -29,7 +28,8 @@ def run(server, request):
     rate = lambda first, n: [1e-3 if step < 800 else 1e-4 for step in range(first, first + n)]  # noqa: E731
     for first in range(0, 1_500, 50):
         grow(run, first, rate(first, 50))
-    run.tell(RunStarted(time.time(), "train", 16, -1, step=1_000, epoch=4))
+    run.tell(CheckpointSaved(run.now, 1_400, 5, str(run.run.path / "checkpoints/epoch=5-step=1400.ckpt"), "user"))
+    run.tell(RunStarted(run.now, "train", 16, -1, step=1_000, epoch=4))
     run.step, run.epoch = 1_000, 4
     for first in range(1_000, 2_000, 50):
         grow(run, first, rate(first, 50))

@@ -157,6 +157,7 @@ export class Chart {
     this.axes.show(figure, places);
     this.legend.show(this.family.lines, view);
     this.overlay.show(figure, marks, checkpoints);
+    this.legend.read(this.overlay.values);
     this.describe(figure);
   }
 

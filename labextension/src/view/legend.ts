@@ -36,7 +36,7 @@ export class Legend {
     return this.hidden.has(name);
   }
 
-  /** Show the last values of `lines` as `view` knows them; hidden lines keep theirs. */
+  /** Take over `lines` and the last values of those in `view`; hidden ones keep theirs. `read` shows the values. */
   show(lines: Line[], view: View): void {
     this.lines = lines;
     for (const { line, series } of view.lines) {
@@ -52,15 +52,11 @@ export class Legend {
       }
       setAttribute(entry.button, 'aria-pressed', String(!this.hidden.has(line.name)));
     }
-    if (!this.reading) {
-      this.read(null);
-    }
   }
 
   /** Show each line's value at the cursor; null shows the last ones again. */
   read(values: Map<number, string> | null): void {
-    this.reading = values !== null;
-    this.element.classList.toggle('lit-mod-reading', this.reading);
+    this.element.classList.toggle('lit-mod-reading', values !== null);
     for (const [id, { value }] of this.entries) {
       setText(value, values ? (values.get(id) ?? '–') : metric(this.last.get(id) ?? undefined));
     }
@@ -69,7 +65,6 @@ export class Legend {
   private readonly entries = new Map<number, Entry>();
   private readonly last = new Map<number, MetricValue | null>();
   private lines: Line[] = [];
-  private reading = false;
 
   private add(line: Line): Entry {
     const value = make('span.lit-legend-value');
