@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from lit_studio.base.errors import InvalidStateError, InvalidValueError
+from lit_studio.callbacks.base import EndOfCall
 from lit_studio.callbacks.prediction_writer import BasePredictionWriter
 from lit_studio.trainer.batch_indices import IndexedBatches
 from lit_studio.trainer.combined_loader import CombinedLoader
@@ -125,7 +126,11 @@ class EvaluationLoop:
             trainer.hooks.call(f"on_{name}_start")
             counts = self._plan()  # that hook may have found another batch size
             trainer.hooks.call(f"on_{name}_epoch_start")
-            outputs = self._pass(counts)
+            try:
+                outputs = self._pass(counts)
+            except EndOfCall:  # a person wants no more of it: the module is left as it was found
+                self._restore(modes)
+                raise
             trainer.hooks.call(f"on_{name}_epoch_end")
             results.leave()
             if self._stage != "predict":
@@ -152,7 +157,9 @@ class EvaluationLoop:
             module.training = training
 
     def _no_gradients(self) -> AbstractContextManager[Any]:
-        return torch.inference_mode() if self._trainer.plan.inference_mode else torch.no_grad()
+        # Within a fit never: what a validation leaves in the module, training must be able to differentiate.
+        infers = self._trainer.plan.inference_mode and self._trainer.state.fn != "fit"
+        return torch.inference_mode() if infers else torch.no_grad()
 
     def _resolve(self) -> None:
         trainer, name = self._trainer, f"{self._hook}_step"

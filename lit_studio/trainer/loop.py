@@ -20,7 +20,6 @@ One step, in order (hooks that nobody overrides are not called)::
 from __future__ import annotations
 
 import logging
-import math
 import time
 import warnings
 from collections.abc import Callable, Iterator
@@ -33,6 +32,7 @@ from torch.optim import Optimizer
 
 from lit_studio.base.errors import InvalidValueError, MisconfigurationException
 from lit_studio.base.events import EpochEnded
+from lit_studio.trainer.bounds import INFINITE
 from lit_studio.trainer.combined_loader import CombinedLoader
 from lit_studio.trainer.data import Loaders, LookAhead, fixed_batch_size, length, set_epoch, training_loaders
 from lit_studio.trainer.optimization import LRSchedulerConfig, Optimization, Schedulers
@@ -47,7 +47,6 @@ if TYPE_CHECKING:
     from lit_studio.trainer.trainer import Trainer
 
 _log = logging.getLogger("lit_studio")
-INFINITE = float("inf")
 
 
 class FitLoop(ProgressViews):
@@ -233,6 +232,7 @@ class FitLoop(ProgressViews):
         if trainer.enable_validation and self.checks_epoch():
             trainer.validation.setup_data()
         self.samples, self.data_wait = 0, 0.0
+        position.retry()
         if self.max_batches == 0:
             _log.info("`Trainer.fit` stopped: No training batches.")
             return
@@ -376,7 +376,7 @@ class FitLoop(ProgressViews):
         """How many batches of the epoch will have begun when there is something to decide after the next one."""
         trainer, position = self._trainer, self.position
         position.attention = False
-        if trainer.accumulate_grad_batches != 1 or trainer.should_stop:
+        if trainer.accumulate_grad_batches != 1 or trainer.should_stop or trainer.validation_asked:
             return 0
         if self.max_steps != -1:
             total = min(total, position.batches_begun + self.max_steps - position.optimizer_steps)
@@ -393,8 +393,12 @@ class FitLoop(ProgressViews):
         stepping = accumulate == 1 or last or (batch_idx + 1) % accumulate == 0
         if not self._step.automatic:
             stepping = True
-        if batch is not None:
-            self._run_step(batch, batch_idx, accumulate, stepping)
+        try:
+            if batch is not None:
+                self._run_step(batch, batch_idx, accumulate, stepping)
+        except BaseException:
+            position.failed = True
+            raise
         if accumulate != 1:
             position.settled = position.stepped + stepping
         if stepping and self._schedulers.by_step:
@@ -422,8 +426,9 @@ class FitLoop(ProgressViews):
         """
         trainer, position = self._trainer, self.position
         position.batches_done += 1
-        if self._validates and self._validation_is_due(last):
-            self._validate(stepping)
+        due = self._validates and self._validation_is_due(last)
+        if due or (trainer.validation_asked and stepping):
+            self._validate(stepping, due)
         if stepping:
             if self._schedulers.plateau_by_step:
                 self._schedulers.step(self._schedulers.plateau_by_step)
@@ -453,7 +458,7 @@ class FitLoop(ProgressViews):
         every = self._trainer.check_val_every_n_epoch
         return every is None or (self.position.epoch + 1) % every == 0
 
-    def _validate(self, stepped: bool) -> None:
+    def _validate(self, stepped: bool, due: bool) -> None:
         trainer = self._trainer
         trainer.observation.flush(self.position.batches_done)
         trainer.enter(RunningStage.VALIDATING)
@@ -461,24 +466,11 @@ class FitLoop(ProgressViews):
             trainer.hooks.call_own("on_validation_model_zero_grad")
         trainer.validation.run()
         trainer.enter(RunningStage.TRAINING)
-        self._last_validation = time.monotonic()
+        trainer.validation_asked = False
+        if due:  # else a person has asked for it, and the next one comes when it would have
+            self._last_validation = time.monotonic()
         if trainer.ranks is not None:
             trainer.ranks.settle()
-
-
-def estimate_steps(loop: FitLoop, accumulate: int) -> float:
-    """Optimizer steps that the whole fit will take; ``inf`` if nothing bounds them, −1 if it can't be known."""
-    epochs = loop.max_epochs
-    if epochs is None:
-        epochs = 1000 if loop.max_steps == -1 else -1
-    if epochs == -1 and loop.max_steps == -1:
-        return INFINITE
-    if loop.max_batches == INFINITE:
-        return loop.max_steps  # Lightning's answer, −1 too, where only ``max_epochs`` bounds batches without number
-    if epochs == -1:
-        return loop.max_steps
-    steps = math.ceil(loop.max_batches / accumulate) * max(epochs, 1)
-    return min(steps, loop.max_steps) if loop.max_steps != -1 else steps
 
 
 def noticed(name: str, doc: str) -> property:

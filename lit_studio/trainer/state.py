@@ -93,6 +93,7 @@ class Position:
         batches_begun, batches_done: of the current epoch.
         earlier_batches: of all epochs before the current one.
         is_last_batch: whether the batch is the epoch's last.
+        failed: whether the step of the batch that has begun raised an error, so that it is still to be trained on.
         stepped: batches after which the optimizers stepped, less one inside a step's own hooks: the step at which
             a value is logged.
         settled: under accumulation, steps whose last micro-batch is through, so that loggers can be given their
@@ -110,6 +111,7 @@ class Position:
     batches_done: int = 0
     earlier_batches: int = 0
     is_last_batch: bool = False
+    failed: bool = False
     stepped: int = 0
     settled: int = ALL
     optimizer_steps: int = 0
@@ -127,8 +129,8 @@ class Position:
         epochs = _counts(self.epochs_begun, self.epoch + self.epoch_processed, self.epoch)
         before = self.earlier_batches
         begun = before + self.batches_begun
-        total = _counts(begun, begun, before + self.batches_done)
-        current = _counts(self.batches_begun, self.batches_begun, self.batches_done)
+        total = _counts(begun, begun - self.failed, before + self.batches_done)
+        current = _counts(self.batches_begun, self.batches_begun - self.failed, self.batches_done)
         steps = (self.optimizer_steps, self.optimizer_steps - self.epoch_optimizer_steps)
         schedulers = (self.scheduler_steps, self.scheduler_steps - self.epoch_scheduler_steps)
         auto, manual = (steps, (0, 0)) if automatic else ((0, 0), steps)
@@ -182,6 +184,11 @@ class Position:
         """Become equal to ``other``."""
         for name in self.__slots__:
             setattr(self, name, getattr(other, name))
+
+    def retry(self) -> None:
+        """A batch whose step failed is the next one again."""
+        self.batches_begun -= self.failed
+        self.failed = False
 
     def complete_epoch(self) -> None:
         """Note that the epoch, its end hooks included, is over."""

@@ -125,18 +125,22 @@ class Stretch:
                 position.stepped += 1
                 continue
             results.batch, results.scope = batch, scope
-            # The last step's loss is let go here and not before: what it holds is used again at once.
-            loss = output = forward(batch, begun)
-            if type(output) is not tensor:
-                loss = self.step.loss_of(output)
-                if on_batch_end is None:
-                    output = None  # it may be large
-            optimizer.zero_grad()
-            if loss is not None:
-                loss.backward()
-            if clip is not None:
-                clip(optimizer)
-            optimizer.step()
+            try:
+                # The last step's loss is let go here and not before: what it holds is used again at once.
+                loss = output = forward(batch, begun)
+                if type(output) is not tensor:
+                    loss = self.step.loss_of(output)
+                    if on_batch_end is None:
+                        output = None  # it may be large
+                optimizer.zero_grad()
+                if loss is not None:
+                    loss.backward()
+                if clip is not None:
+                    clip(optimizer)
+                optimizer.step()
+            except BaseException:
+                position.failed = True
+                raise
             position.optimizer_steps += 1
             if schedule is not None:
                 schedule()

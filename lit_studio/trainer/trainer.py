@@ -17,10 +17,12 @@ from torch.optim import Optimizer
 
 from lit_studio.base.errors import MisconfigurationException, MissingAttributeError
 from lit_studio.base.events import Event, Observer
+from lit_studio.base.runs import Mailbox
 from lit_studio.base.settings import resolve
 from lit_studio.callbacks import Callback
 from lit_studio.loggers import Logger
 from lit_studio.profilers import PassThroughProfiler, Profiler, resolve_profiler
+from lit_studio.steering.controls import Controls
 from lit_studio.trainer import execution
 from lit_studio.trainer.accelerators import Accelerator
 from lit_studio.trainer.argument_defaults import with_defaults_from_environment
@@ -42,11 +44,11 @@ from lit_studio.trainer.precision import PrecisionInput
 from lit_studio.trainer.rehearsal import Rehearsal, rehearse
 from lit_studio.trainer.results import Results
 from lit_studio.trainer.resume import gather
-from lit_studio.trainer.state import RunningStage, TrainerFn, TrainerState, TrainerStatus
+from lit_studio.trainer.state import RunningStage, TrainerFn, TrainerState
 from lit_studio.trainer.strategies import Strategy
 
 
-class Trainer(Inquiry):
+class Trainer(Controls, Inquiry):
     """Trains, validates, tests and predicts with a LightningModule; all arguments are Lightning's, by keyword.
 
     Args:
@@ -82,7 +84,7 @@ class Trainer(Inquiry):
         gradient_clip_algorithm: ``"norm"`` (default) or ``"value"``.
         deterministic: True lets torch use deterministic algorithms only, ``"warn"`` warns of others.
         benchmark: cuDNN's benchmark mode.
-        inference_mode: evaluate under ``torch.inference_mode`` rather than ``no_grad``.
+        inference_mode: evaluate under ``torch.inference_mode`` rather than ``no_grad``; a fit's validation never does.
         use_distributed_sampler: whether each of several ranks gets a share of the samples of its own.
         profiler: ``"simple"``, ``"advanced"``, ``"pytorch"`` or a Profiler.
         detect_anomaly: find the operation that made a NaN; slow.
@@ -197,7 +199,8 @@ class Trainer(Inquiry):
         self.reload_dataloaders_every_n_epochs = plan.reload_dataloaders_every_n_epochs
         self.profiles = not isinstance(self.profiler, PassThroughProfiler)
         self.state = TrainerState()
-        self.should_stop = self.stopped_by_person = False
+        self.should_stop = self.stopped_by_person = self.validation_asked = False
+        self.mailbox = Mailbox()
         self.epoch_over: str | None = None
         self.ckpt_path: Any = None
         self.datamodule: LightningDataModule | None = None
@@ -366,15 +369,6 @@ class Trainer(Inquiry):
     def enter(self, stage: RunningStage) -> None:
         """Note what runs from now on."""
         self.state.stage = stage
-
-    def stop_for_person(self) -> None:
-        """End the call at this step boundary, because a person wants it; minimum bounds don't hold it back."""
-        self.should_stop = self.stopped_by_person = True
-
-    @property
-    def interrupted(self) -> bool:
-        """Whether the last call was ended early by ^C, by an error, or by a person's Stop."""
-        return self.state.status == TrainerStatus.INTERRUPTED or self.stopped_by_person
 
     @property
     def enable_validation(self) -> bool:

@@ -93,7 +93,7 @@ def test_validation_in_the_middle_leaves_the_training_of_each_submodule_as_it_wa
 
         def validation_step(self, batch, batch_idx):
             assert not self.training
-            assert torch.is_inference_mode_enabled()
+            assert not torch.is_grad_enabled()
             super().validation_step(batch, batch_idx)
 
     module = Mixed()

@@ -7,7 +7,7 @@ import torch
 
 import lit_studio as L
 from lit_studio.pytorch.loggers import CSVLogger
-from tests.unit.trainer.models import Regression, loader, trainer
+from tests.unit.trainer.models import Regression, Validated, loader, trainer
 
 
 class WithoutGradients(torch.optim.SGD):
@@ -136,3 +136,50 @@ def test_clipping_is_asked_for_by_keyword():
 
     trainer(gradient_clip_val=0.5, gradient_clip_algorithm="value").fit(Own(), loader(2))
     assert seen == [(0.5, "value")]
+
+
+@pytest.mark.parametrize("hooked", [False, True])
+def test_a_batch_whose_step_failed_is_trained_on_after_a_resume(tmp_path, hooked):
+    class Failing(Regression):
+        fails = True
+
+        def training_step(self, batch, batch_idx):
+            if self.fails and batch_idx == 2:
+                raise RuntimeError("once")
+            seen.append(batch_idx)
+            return super().training_step(batch, batch_idx)
+
+    def callbacks():
+        watching = L.Callback()
+        if hooked:
+            watching.on_train_batch_start = lambda *_: None
+        return [L.callbacks.OnExceptionCheckpoint(tmp_path), watching]
+
+    seen: list[int] = []
+    module = Failing()
+    with pytest.raises(RuntimeError, match="once"):
+        trainer(callbacks=callbacks(), enable_checkpointing=True).fit(module, loader())
+    module.fails = False
+    fit = trainer(callbacks=callbacks(), enable_checkpointing=True)
+    fit.fit(module, loader(), ckpt_path=tmp_path / "on_exception.ckpt")
+    assert seen == [0, 1, 2, 3]
+    assert fit.global_step == 4
+
+
+def test_what_validation_in_a_fit_leaves_in_the_module_can_be_trained_with():
+    class Caching(Validated):
+        cache = None
+
+        def validation_step(self, batch, batch_idx):
+            self.cache = batch[0].sum() * 0 + 1
+            modes.append(torch.is_inference_mode_enabled())
+
+        def training_step(self, batch, batch_idx):
+            scale = 1.0 if self.cache is None else self.cache
+            return super().training_step(batch, batch_idx) * (self.layer.weight.sum() * scale).square()
+
+    modes: list[bool] = []
+    fit, module = trainer(num_sanity_val_steps=1), Caching()
+    fit.fit(module, loader(2), loader(2))
+    fit.validate(module, loader(2), verbose=False)
+    assert modes == [False, False, True]
