@@ -32,6 +32,7 @@ class RunStarted(Event):
         step: ``global_step`` at the start (above 0 after a resume).
         epoch: ``current_epoch`` at the start.
         device: the device in words, for instance ``"cpu"`` or ``"NVIDIA H100"``.
+        commands: names of the commands that the run can be sent.
     """
 
     stage: Stage
@@ -40,6 +41,7 @@ class RunStarted(Event):
     step: int = 0
     epoch: int = 0
     device: str = "cpu"
+    commands: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,7 +128,7 @@ class CommandApplied(Event):
     """A person's request has taken effect.
 
     Attributes:
-        name: ``pause``, ``resume``, ``stop``, ``save`` or ``set_lr``.
+        name: one of :data:`lit_studio.base.runs.COMMANDS`.
         who: who asked, for instance a user name or ``"you"``.
         detail: what changed, in words, for instance ``"lr 0.001 → 0.0005"``.
         command_id: the request's id in the inbox.

@@ -19,18 +19,20 @@ from torch.optim import Optimizer
 
 from lit_studio.base.errors import InvalidStateError, InvalidValueError
 from lit_studio.base.events import MetricsLogged, Points, Progressed, RunEnded, RunStarted
-from lit_studio.base.runs import Inbox
+from lit_studio.base.runs import Inbox, Mailbox
 from lit_studio.base.settings import resolve
 from lit_studio.loggers.folders import reserve_version, version_folder
-from lit_studio.trainer.boundaries import Boundaries
-from lit_studio.trainer.commands import Requests
+from lit_studio.steering.boundaries import Boundaries
+from lit_studio.steering.rates import LearningRates
+from lit_studio.steering.requests import Requests
 from lit_studio.trainer.observation import FLUSH_EVERY, Audience, directory_of, learning_rate, non_finite
-from lit_studio.trainer.optimization import LRSchedulerConfig, scheduler_config, set_learning_rate
+from lit_studio.trainer.optimization import LRSchedulerConfig, scheduler_config
 from lit_studio.trainer.results import to_host
 from lit_studio.trainer.strategies import Strategy
 
 HEADLINES = 4  # so many of the metrics, those logged first, are shown as headline numbers
 FOLDER = "lightning_logs"
+UNDERSTOOD = ("pause", "resume", "stop", "set_lr", "undo_lr")  # the rest only the loop could do
 _Ended = Literal["finished", "stopped", "interrupted", "failed"]
 
 
@@ -77,6 +79,7 @@ class FabricRun(Audience):
         self._furthest = 0  # the largest step that was logged, for loops that step no optimizer of ours
         self._directory: Path | None = None
         self._requests: _FabricRequests | None = None
+        self.mailbox = Mailbox()
         self.shared: _SharedRequests | None = None
         self.live = self._warned = False
         self._began = self._active = 0.0
@@ -86,7 +89,7 @@ class FabricRun(Audience):
         """This process is a rank: rank 0 keeps the record, and a person's requests reach all at the same step."""
         self._writes = strategy.is_global_zero
         if strategy.world_size > 1:
-            self.shared = _SharedRequests(self, None)
+            self.shared = _SharedRequests(self)
             self.shared.strategy = strategy
 
     def __deepcopy__(self, memo: Any) -> FabricRun:
@@ -142,14 +145,13 @@ class FabricRun(Audience):
         for observer in self._observers:
             if hasattr(observer, "at_cell_end"):  # a notebook knows when the program's turn is over
                 observer.at_cell_end = self.cell_ended
+        self.mailbox.open(Inbox(run.inbox))
         if self.shared is None:
-            self._requests = _FabricRequests(self, Inbox(run.inbox))
-        else:
-            self.shared.inbox = Inbox(run.inbox)
+            self._requests = _FabricRequests(self)
         step, epoch = self.at()
         if continued:  # readers take a start below what was logged for a return to an earlier checkpoint
             step = max(step, self._furthest + 1)
-        self.emit(RunStarted(time.time(), "train", None, -1, step, epoch, self._device))
+        self.emit(RunStarted(time.time(), "train", None, -1, step, epoch, self._device, UNDERSTOOD))
 
     def _place(self) -> Path:
         if self.loggers:
@@ -266,9 +268,9 @@ class FabricRun(Audience):
 class _FabricRequests(Requests):
     """Carries out what a person asks of a loop that isn't ours; what only the loop can do is left to it or refused."""
 
-    def __init__(self, run: FabricRun, inbox: Inbox | None):
-        super().__init__(run, inbox)  # type: ignore[arg-type]  # several ranks have their own way to read it
-        self._run = run
+    def __init__(self, run: FabricRun):
+        super().__init__(run, run.mailbox)
+        self._run, self._rates = run, LearningRates()
 
     def _stop(self, arguments: dict[str, Any]) -> str:
         self._pausing, self._run.should_stop = False, True
@@ -277,11 +279,26 @@ class _FabricRequests(Requests):
     def _save(self, arguments: dict[str, Any]) -> str:
         raise InvalidStateError("what belongs into a checkpoint is known to the loop only, which calls fabric.save")
 
+    def _abort(self, arguments: dict[str, Any]) -> str:
+        raise InvalidStateError("a loop of one's own ends where it looks at fabric.should_stop, which Stop sets")
+
+    def _validate(self, arguments: dict[str, Any]) -> str:
+        raise InvalidStateError("how to validate is known to the loop only")
+
     def _set_lr(self, arguments: dict[str, Any]) -> str:
-        run = self._run
-        if not run.optimizers:
+        self._need_optimizer()
+        return self._warned_of_schedulers(self._rates.change(self._run.optimizers, self._run.schedulers, **arguments))
+
+    def _undo_lr(self, arguments: dict[str, Any]) -> str:
+        self._need_optimizer()
+        return self._warned_of_schedulers(self._rates.undo(self._run.optimizers, self._run.schedulers))
+
+    def _need_optimizer(self) -> None:
+        if not self._run.optimizers:
             raise InvalidStateError("no optimizer was set up with fabric.setup")
-        words = set_learning_rate(run.optimizers, run.schedulers, arguments["value"], arguments.get("group"))
+
+    def _warned_of_schedulers(self, words: str) -> str:
+        run = self._run
         known = {id(config.scheduler.optimizer) for config in run.schedulers}
         scheduled = any(
             "initial_lr" in group and id(optimizer) not in known

@@ -69,7 +69,7 @@ def carry_out(trainer: Trainer, call: Call) -> Any:
     module = _accept(trainer, call)
     trainer.state.fn, trainer.state.status = call.fn, TrainerStatus.RUNNING
     trainer.enter(STAGES[call.fn])
-    trainer.stopped_by_person = False
+    trainer.stopped_by_person = trainer.aborted = trainer.validation_asked = False
     try:
         result = _run(trainer, call, module)
     except KeyboardInterrupt as error:

@@ -11,7 +11,9 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
-from lit_studio.trainer.loop import estimate_steps, noticed
+from lit_studio.base.runs import COMMANDS
+from lit_studio.trainer.bounds import estimate_steps
+from lit_studio.trainer.loop import noticed
 from lit_studio.trainer.optimization import LRSchedulerConfig
 from lit_studio.trainer.samplers import Sharing
 from lit_studio.trainer.state import RunningStage
@@ -30,6 +32,9 @@ if TYPE_CHECKING:
     from lit_studio.trainer.results import Results
     from lit_studio.trainer.state import TrainerState
     from lit_studio.trainer.strategies import Strategy
+
+
+_OUTSIDE_FIT = ("pause", "resume", "stop", "abort")
 
 
 class Placed:
@@ -61,6 +66,7 @@ class Inquiry:
     num_sanity_val_steps: int | float
     accumulate_grad_batches = noticed("accumulate_grad_batches", "Micro-batches of one optimizer step.")
     should_stop = noticed("should_stop", "Set it to end the fit at the next step boundary.")
+    validation_asked = noticed("validation_asked", "Set it to validate after the present step, besides what is due.")
     epoch_over: str | None
     source: Any
     received_sigterm: bool = False  # whether the process was asked to end during the last call
@@ -68,6 +74,7 @@ class Inquiry:
     _loggers: list[Any]
     _module: LightningModule | None
     placement: Placement
+    enable_validation: Any
 
     # Where it stands --------------------------------------------------------------------------------------------
 
@@ -302,6 +309,13 @@ class Inquiry:
     def enable_autolog_hparams(self) -> bool:
         """Whether loggers get the hyper-parameters."""
         return self.plan.enable_autolog_hparams
+
+    @property
+    def understood(self) -> tuple[str, ...]:
+        """Names of the commands that the call that runs, or is about to, can carry out: those of the dashboard."""
+        if self.state.fn != "fit":
+            return tuple(name for name in COMMANDS if name in _OUTSIDE_FIT)
+        return tuple(name for name in COMMANDS if name != "validate" or self.enable_validation)
 
     # Places -----------------------------------------------------------------------------------------------------
 

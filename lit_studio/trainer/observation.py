@@ -33,7 +33,8 @@ from lit_studio.base.events import (
     WarningRaised,
 )
 from lit_studio.base.runs import Inbox, RunDirectory, RunRecorder, temporary_run_root
-from lit_studio.trainer.commands import Commands
+from lit_studio.callbacks.base import EndOfCall
+from lit_studio.steering.commands import Commands
 from lit_studio.trainer.loader_facts import suggested_max_num_workers
 from lit_studio.trainer.ranks import join_ranks
 from lit_studio.trainer.results import Read, Series
@@ -150,14 +151,19 @@ def _failure(call: Callable[..., Any], *args: Any) -> Exception | None:
 
 
 class Observation(Audience):
-    """Who watches a Trainer's runs. One directory serves all calls of one Trainer."""
+    """Who watches a Trainer's runs. One directory serves all calls of one Trainer.
+
+    Attributes:
+        listens: whether what a person asks for is done at each flush.
+    """
+
+    listens = True
 
     def __init__(self, trainer: Trainer):
         super().__init__()
         self._trainer = trainer
         self._temporary: Path | None = None
         self._commands: Commands | None = None
-        self._inbox: Inbox | None = None
         self._began = self._paused = 0.0
         self._warned = self._logs_steps = False
         self._planned: int | None = None
@@ -176,7 +182,8 @@ class Observation(Audience):
         trainer = self._trainer
         self._began, self._paused, self._warned, self._logs_steps = time.monotonic(), 0.0, False, False
         self._planned, self._unsettled, self._failing = None, {}, set()
-        self._starvation = None
+        self._starvation = self._commands = None
+        trainer.mailbox.open(None)
         trainer.ranks = join_ranks(trainer) if trainer.world_size > 1 else None
         self.due = self._began + FLUSH_EVERY if trainer.ranks is None else -NEVER  # ranks count steps, not time
         if trainer.plan.barebones or not trainer.strategy.is_global_zero:
@@ -187,9 +194,7 @@ class Observation(Audience):
                 trainer.progress_bar_callback.disable()
         elif trainer.wants_display:
             self._add_quiet_line()
-        self._inbox = Inbox(run.inbox)
-        if trainer.ranks is not None:
-            trainer.ranks.inbox, self._inbox = self._inbox, None
+        trainer.mailbox.open(Inbox(run.inbox))
         loop = trainer.fit_loop
         fitting = trainer.state.fn == "fit"
         self.emit(
@@ -201,6 +206,7 @@ class Observation(Audience):
                 step=step,
                 epoch=epoch,
                 device=trainer.device_name,
+                commands=trainer.understood,
             )
         )
 
@@ -218,7 +224,7 @@ class Observation(Audience):
                 metrics=dict(trainer.results.values),
             )
         )
-        self._commands = self._inbox = None
+        self._commands = None
         self.dismiss()
 
     def _directory(self) -> Path:
@@ -252,14 +258,20 @@ class Observation(Audience):
         for callback in self._trainer.callbacks:
             if hasattr(callback, "_on_flush"):  # a bar
                 callback._on_flush(batch)
-        if self._inbox is not None:
-            self._commands = self._commands or Commands(self._trainer, self._inbox)
-            self._paused += self._commands.carry_out()
         if ranks is not None:
             self._paused += ranks.exchange()
+        elif self.listens:
+            self._commands = self._commands or Commands(self._trainer, self._trainer.mailbox)
+            self._paused += self._commands.carry_out()
         self.due = time.monotonic() + FLUSH_EVERY if ranks is None else -NEVER
         if self.leaving:
             heed(self._trainer)
+        if self._trainer.aborted:
+            raise EndOfCall
+
+    def hurry(self) -> None:
+        """Let the next flush come with the next step; from any thread."""
+        self.due = min(self.due, 0.0)
 
     def read(self) -> None:
         """Read what was logged and tell observers and loggers; one copy from the device."""

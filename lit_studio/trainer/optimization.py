@@ -285,7 +285,9 @@ def clip(optimizer: Optimizer, value: float | None, algorithm: str | None) -> No
     if value is None or value <= 0:
         return
     if algorithm == "value":
-        torch.nn.utils.clip_grad_value_(parameters_of(optimizer), value)
+        held = [parameter for parameter in parameters_of(optimizer) if parameter.grad is not None]
+        if held:  # torch fails on none at all, as after a step without a loss
+            torch.nn.utils.clip_grad_value_(held, value)
     else:
         torch.nn.utils.clip_grad_norm_(parameters_of(optimizer), value)
 
@@ -326,68 +328,6 @@ def check_clipping(value: Any, algorithm: Any) -> None:
         raise InvalidTypeError("`gradient_clip_val` should be an int or a float", value=value)
     if algorithm is not None and str(algorithm).lower() not in CLIPPING:
         raise MisconfigurationException(f"`gradient_clip_algorithm` {algorithm} is invalid", valid="'norm' or 'value'")
-
-
-# What a person changes ------------------------------------------------------------------------------------------
-
-
-def set_learning_rate(
-    optimizers: Sequence[Optimizer], schedulers: Sequence[LRSchedulerConfig], value: float, group: int | None
-) -> str:
-    """Set the learning rate so that it lasts: what schedulers compute theirs from is scaled by the same factor.
-
-    Args:
-        optimizers: all of the fit's.
-        schedulers: all of the fit's.
-        value: the new rate.
-        group: a parameter group's index, counted over all optimizers; None for every group.
-
-    Returns:
-        What changed, in words, for instance ``lr 0.001 → 0.0005``.
-
-    Raises:
-        InvalidValueError: there is no such group.
-    """
-    places = [(optimizer, index) for optimizer in optimizers for index in range(len(optimizer.param_groups))]
-    if not places or (group is not None and not 0 <= group < len(places)):
-        raise InvalidValueError("There is no such parameter group", value=group, valid=f"0 to {len(places) - 1}")
-    chosen = places if group is None else [places[group]]
-    before = [float(optimizer.param_groups[index]["lr"]) for optimizer, index in chosen]
-    for (optimizer, index), old in zip(chosen, before, strict=True):
-        _set_rate(optimizer, index, value, old)
-        for config in schedulers:
-            _scale_scheduler(config.scheduler, optimizer, index, value, old)
-    where = "" if group is None else f" of group {group}"
-    return f"lr{where} {', '.join(f'{old:g}' for old in dict.fromkeys(before))} → {value:g}"
-
-
-def _scaled(number: Any, value: float, old: float) -> Any:
-    return number * (value / old) if old else value
-
-
-def _set_rate(optimizer: Optimizer, index: int, value: float, old: float) -> None:
-    settings = optimizer.param_groups[index]
-    if isinstance(settings["lr"], Tensor):
-        settings["lr"].fill_(value)
-    else:
-        settings["lr"] = value
-    for key in ("initial_lr", "max_lr", "min_lr"):  # what one-cycle and cyclic schedules go between
-        if key in settings:
-            settings[key] = _scaled(settings[key], value, old)
-
-
-def _scale_scheduler(scheduler: Any, optimizer: Optimizer, index: int, value: float, old: float) -> None:
-    for inner in getattr(scheduler, "_schedulers", ()):  # SequentialLR, ChainedScheduler
-        _scale_scheduler(inner, optimizer, index, value, old)
-    if getattr(scheduler, "optimizer", None) is not optimizer:
-        return
-    for name in ("base_lrs", "max_lrs"):
-        rates = getattr(scheduler, name, None)
-        if isinstance(rates, list) and index < len(rates):
-            rates[index] = _scaled(rates[index], value, old)
-    last = getattr(scheduler, "_last_lr", None)
-    if isinstance(last, list) and index < len(last):
-        last[index] = value
 
 
 class Schedulers:

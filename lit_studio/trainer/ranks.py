@@ -9,8 +9,8 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
-from lit_studio.trainer.boundaries import Boundaries
-from lit_studio.trainer.commands import Commands
+from lit_studio.steering.boundaries import Boundaries
+from lit_studio.steering.commands import Commands
 from lit_studio.trainer.shared_metrics import SharedMetrics
 
 if TYPE_CHECKING:
@@ -28,7 +28,7 @@ class Ranks(Boundaries, Commands):
     """
 
     def __init__(self, trainer: Trainer):
-        super().__init__(trainer, None)  # type: ignore[arg-type]  # the inbox comes with the record
+        super().__init__(trainer, trainer.mailbox)
         self.strategy = trainer.strategy
         self.stopping = False
         self._last: tuple[str, int] | None = None

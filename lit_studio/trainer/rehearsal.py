@@ -28,7 +28,9 @@ if TYPE_CHECKING:
 
 
 class Unseen(Observation):
-    """Watches on nobody's behalf: no record, no display, no loggers; what was logged is let go."""
+    """Watches on nobody's behalf: no record, no display, no loggers; what was logged is let go, and requests wait."""
+
+    listens = False
 
     def __init__(self, trainer: Trainer):
         super().__init__(trainer)

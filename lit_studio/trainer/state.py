@@ -137,7 +137,11 @@ class Position:
         fit = {
             "state_dict": {},
             "epoch_loop.state_dict": {"_batches_that_stepped": self.stepped},
-            "epoch_loop.batch_progress": {"total": total, "current": current, "is_last_batch": self.is_last_batch},
+            "epoch_loop.batch_progress": {
+                "total": total,
+                "current": current,
+                "is_last_batch": self.is_last_batch and not self.failed,
+            },
             "epoch_loop.scheduler_progress": _pair(schedulers),
             "epoch_loop.automatic_optimization.state_dict": {},
             "epoch_loop.automatic_optimization.optim_progress": {
@@ -187,8 +191,9 @@ class Position:
 
     def retry(self) -> None:
         """A batch whose step failed is the next one again."""
-        self.batches_begun -= self.failed
-        self.failed = False
+        if self.failed:
+            self.batches_begun -= 1
+            self.failed = self.is_last_batch = False
 
     def complete_epoch(self) -> None:
         """Note that the epoch, its end hooks included, is over."""

@@ -192,7 +192,7 @@ async def test_a_run_whose_process_is_gone_takes_no_command(fetch, root, write_r
         ("[]", "object"),
         ("{}", "name"),
         ('{"name": 3}', "name"),
-        ('{"name": "explode"}', "pause, resume, stop, save, set_lr"),
+        ('{"name": "explode"}', "pause, resume, stop, abort, save, validate, set_lr"),
         ('{"name": "set_lr"}', "learning rate"),
         ('{"name": "set_lr", "arguments": {"value": -1}}', "learning rate"),
         ('{"name": "set_lr", "arguments": {"value": NaN}}', "learning rate"),

@@ -21,7 +21,7 @@ from lit_studio.base.runs.directory import (
     list_runs,
     temporary_run_root,
 )
-from lit_studio.base.runs.inbox import COMMANDS, Command, Inbox, send_command
+from lit_studio.base.runs.inbox import COMMANDS, Command, Inbox, Mailbox, send_command
 from lit_studio.base.runs.log import Block, BlockWriter, decode_points, encode_points, read_blocks
 from lit_studio.base.runs.record import RunRecorder
 from lit_studio.base.runs.status import RunStatus, read_status
@@ -33,6 +33,7 @@ __all__ = [
     "BlockWriter",
     "Command",
     "Inbox",
+    "Mailbox",
     "RunDirectory",
     "RunInfo",
     "RunRecorder",

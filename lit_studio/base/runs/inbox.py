@@ -13,6 +13,7 @@ import os
 import sys
 import time
 import uuid
+from collections import deque
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -20,7 +21,8 @@ from typing import Any
 from lit_studio.base.errors import InvalidValueError
 
 COARSE_TICK = 50_000_000  # nanoseconds
-COMMANDS = ("pause", "resume", "stop", "save", "set_lr")
+COMMANDS = ("pause", "resume", "stop", "abort", "save", "validate", "set_lr", "undo_lr")
+_SET_LR = {"value", "factor", "group"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +31,8 @@ class Command:
 
     Attributes:
         name: one of :data:`COMMANDS`.
-        arguments: for ``set_lr``: ``{"value": float}``, optionally ``{"group": int}``; empty for the others.
+        arguments: for ``set_lr``: ``{"value": float}``, the new rate, or ``{"factor": float}``, what the present one is
+            multiplied by; optionally ``{"group": int}``; empty for the others.
         who: who asks, shown on the curve.
         id: unique; comes back in ``CommandApplied.command_id``.
         time: when it was asked.
@@ -44,22 +47,32 @@ class Command:
     def __post_init__(self) -> None:
         if self.name not in COMMANDS:
             raise InvalidValueError("No such command", value=self.name, valid=", ".join(COMMANDS))
-        unknown = set(self.arguments) - ({"value", "group"} if self.name == "set_lr" else set())
+        unknown = set(self.arguments) - (_SET_LR if self.name == "set_lr" else set())
         if unknown:
-            valid = "value and, optionally, group" if self.name == "set_lr" else "none"
+            valid = "value or factor and, optionally, group" if self.name == "set_lr" else "none"
             raise InvalidValueError(f"{self.name} has no such argument", value=sorted(map(str, unknown)), valid=valid)
         if self.name == "set_lr":
-            _check_learning_rate(self.arguments.get("value"))
+            _check_learning_rate(self.arguments)
             group = self.arguments.get("group", 0)
             if isinstance(group, bool) or not isinstance(group, int) or group < 0:
                 raise InvalidValueError("A parameter group is a number from 0", value=group, valid="e.g. 0")
 
 
-def _check_learning_rate(value: Any) -> None:
+def _check_learning_rate(arguments: dict[str, Any]) -> None:
+    if "factor" not in arguments:
+        value: Any = arguments.get("value")
+        if not _is_finite(value) or value < 0:
+            raise InvalidValueError("A learning rate must be a finite number ≥ 0", value=value, valid="e.g. 0.001")
+    elif "value" in arguments:
+        raise InvalidValueError("A learning rate is set or multiplied, not both", value=arguments, valid="one of them")
+    elif not _is_finite(factor := arguments["factor"]) or factor <= 0:
+        raise InvalidValueError("The factor must be a finite number > 0", value=factor, valid="e.g. 0.5")
+
+
+def _is_finite(value: Any) -> bool:
     is_number = isinstance(value, int | float) and not isinstance(value, bool)
     # Compared rather than converted: an int may be too large for a float.
-    if not is_number or not 0 <= value <= sys.float_info.max:
-        raise InvalidValueError("A learning rate must be a finite number ≥ 0", value=value, valid="e.g. 0.001")
+    return is_number and abs(value) <= sys.float_info.max
 
 
 def send_command(inbox: Path, command: Command) -> str:
@@ -118,3 +131,31 @@ class Inbox:
         # within one tick a later command may leave the time as it is, so a fresh time doesn't count as seen.
         self._seen = changed if time.time_ns() - changed > COARSE_TICK else 0
         return commands
+
+
+class Mailbox:
+    """Where a run's requests arrive: from other processes by its inbox, from threads of its own by :meth:`post`.
+
+    Attributes:
+        inbox: the run's, None without a record.
+    """
+
+    def __init__(self) -> None:
+        self.inbox: Inbox | None = None
+        self._posted: deque[Command] = deque()
+
+    def open(self, inbox: Inbox | None) -> None:
+        """A call begins; what was meant for an earlier one is void."""
+        self.inbox = inbox
+        self._posted.clear()
+
+    def post(self, command: Command) -> None:
+        """Ask for something; safe in any thread."""
+        self._posted.append(command)
+
+    def poll(self) -> list[Command]:
+        """What came since the last call, oldest first, each once; about 1 µs when there is nothing."""
+        found = self.inbox.poll() if self.inbox is not None else []
+        while self._posted:
+            found.append(self._posted.popleft())
+        return found

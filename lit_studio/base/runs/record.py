@@ -106,6 +106,7 @@ class RunRecorder:
             started=event.time,
             updated=event.time,
             error="",
+            commands=event.commands,
         )
 
     def _end(self, event: RunEnded) -> None:

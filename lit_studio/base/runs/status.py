@@ -48,6 +48,7 @@ class RunStatus:
         headline: last values of the metrics logged with ``prog_bar=True``; NaN and infinities as strings.
         metrics: last values of all metrics, in the same form.
         error: type and message if it failed.
+        commands: names of the commands that the run can be sent while it is active.
     """
 
     state: str = "created"
@@ -70,6 +71,7 @@ class RunStatus:
     headline: dict[str, float | str] = field(default_factory=dict)
     metrics: dict[str, float | str] = field(default_factory=dict)
     error: str = ""
+    commands: tuple[str, ...] | list[str] = ()
 
     def follow(self, state: str, **changes: Any) -> RunStatus:
         """This status in the next ``state``.

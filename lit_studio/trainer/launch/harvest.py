@@ -30,7 +30,7 @@ def gather(trainer: Any, answer: Any) -> dict[str, Any]:
         "answer": _on_host(answer),
         "weights": _on_host(dict(module.state_dict())) if module is not None else None,
         "state": trainer.state,
-        "flags": {name: getattr(trainer, name) for name in ("should_stop", "stopped_by_person")},
+        "flags": {name: getattr(trainer, name) for name in ("should_stop", "stopped_by_person", "aborted")},
         "position": loop.position,
         "bounds": {name: getattr(loop, name) for name in ("max_epochs", "min_epochs", "max_steps", "min_steps")},
         "metrics": {name: dict(getattr(results, name)) for name in _METRICS},

@@ -14,7 +14,8 @@ from torch.optim.lr_scheduler import (
 )
 
 import lit_studio as L
-from lit_studio.trainer.optimization import LRSchedulerConfig, set_learning_rate, take_apart
+from lit_studio.steering.rates import set_learning_rate
+from lit_studio.trainer.optimization import LRSchedulerConfig, take_apart
 from tests.unit.trainer.models import Regression, Validated, equal, loader, seeded, trainer, weights
 
 

@@ -13,10 +13,10 @@ import time
 from typing import TYPE_CHECKING, Any
 
 from lit_studio.base.events import Paused, Resumed
-from lit_studio.trainer.commands import POLL_EVERY, Requests
+from lit_studio.steering.requests import POLL_EVERY, Requests
 
 if TYPE_CHECKING:
-    from lit_studio.base.runs import Command, Inbox
+    from lit_studio.base.runs import Command
 
 SECONDS_APART = 0.1  # of boundaries
 FARTHEST = 2048  # steps between two boundaries at most
@@ -28,11 +28,9 @@ class Boundaries(Requests):
 
     Attributes:
         strategy: how ranks talk; to be set before the first boundary.
-        inbox: where a person's requests arrive; on rank 0 only, and not without a record.
     """
 
     strategy: Any = None
-    inbox: Inbox | None = None
     _distance = _left = 1
     _since = 0.0
 
@@ -73,7 +71,7 @@ class Boundaries(Requests):
         return max(1, min(FARTHEST, GROWTH * self._distance, round(self._distance * SECONDS_APART / elapsed)))
 
     def _poll(self) -> list[Command]:
-        return self.inbox.poll() if self.inbox is not None else []
+        return self._mailbox.poll() if self.strategy.is_global_zero else []
 
     def _wait(self) -> float:
         audience, began, leads = self._audience, time.monotonic(), self.strategy.is_global_zero
