@@ -138,13 +138,14 @@ def test_clipping_is_asked_for_by_keyword():
     assert seen == [(0.5, "value")]
 
 
+@pytest.mark.parametrize("at", [2, 3])
 @pytest.mark.parametrize("hooked", [False, True])
-def test_a_batch_whose_step_failed_is_trained_on_after_a_resume(tmp_path, hooked):
+def test_a_batch_whose_step_failed_is_trained_on_after_a_resume(tmp_path, hooked, at):
     class Failing(Regression):
         fails = True
 
         def training_step(self, batch, batch_idx):
-            if self.fails and batch_idx == 2:
+            if self.fails and batch_idx == at:
                 raise RuntimeError("once")
             seen.append(batch_idx)
             return super().training_step(batch, batch_idx)
