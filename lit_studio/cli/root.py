@@ -13,7 +13,13 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
-from lit_studio.base.errors import InvalidTypeError, InvalidValueError, RunNotFoundError, StudioError
+from lit_studio.base.errors import (
+    InvalidTypeError,
+    InvalidValueError,
+    KernelNotFoundError,
+    RunNotFoundError,
+    StudioError,
+)
 from lit_studio.cli import terminal
 
 DONE, FAILED, USAGE, NOT_FOUND, REFUSED, TRY_AGAIN, INTERRUPTED = 0, 1, 2, 3, 4, 75, 130
@@ -42,10 +48,13 @@ app = typer.Typer(
     "lit-studio · opens JupyterLab in this folder\n\n"
     "lit-studio run notebook.ipynb · runs a notebook here and shows how its training goes\n\n"
     "lit-studio runs list · what has been trained\n\n"
+    "lit-studio kernels logs train.ipynb -f · what a kernel prints, also with no server and no page\n\n"
     "lit-studio doctor · what is here, what is missing, and the line that mends it",
 )
 runs_app = typer.Typer(no_args_is_help=True, help="List and show what has been trained.")
 app.add_typer(runs_app, name="runs")
+kernels_app = typer.Typer(no_args_is_help=True, help="See, follow, use and end kernels, with a server or without one.")
+app.add_typer(kernels_app, name="kernels")
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object instead of text.")]
 
@@ -128,6 +137,52 @@ def runs_show(
     show_recorded(run, as_json)
 
 
+Which = Annotated[str, typer.Argument(metavar="KERNEL", help="The beginning of its id, or of its notebook's name.")]
+
+
+@kernels_app.command("list", epilog="Example: lit-studio kernels list --json")
+def kernels_list(
+    every: Annotated[bool, typer.Option("--all", help="Those that have ended, too.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """List kernels, the newest first."""
+    from lit_studio.cli.kernels import list_kernels
+
+    list_kernels(every, as_json)
+
+
+@kernels_app.command("attach", epilog="Example: lit-studio kernels attach train.ipynb")
+def kernels_attach(kernel: Which) -> None:
+    """Open a console on a kernel that runs; leaving it leaves the kernel running."""
+    from lit_studio.cli.kernels import attach
+
+    raise typer.Exit(attach(kernel))
+
+
+@kernels_app.command("logs", epilog="Example: lit-studio kernels logs 3f2a -f")
+def kernels_logs(
+    kernel: Which,
+    follow: Annotated[bool, typer.Option("--follow", "-f", help="Go on until the kernel ends.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print a JSON object for each piece of output.")] = False,
+) -> None:
+    """Print what a kernel has printed, from its journal."""
+    from lit_studio.cli.kernels import show_logs
+
+    show_logs(kernel, follow, as_json)
+
+
+@kernels_app.command("stop", epilog="Example: lit-studio kernels stop 3f2a")
+def kernels_stop(
+    kernel: Which,
+    now: Annotated[bool, typer.Option("--now", help="Don't ask it first.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """End a kernel; its server doesn't start it again."""
+    from lit_studio.cli.kernels import stop_kernel
+
+    stop_kernel(kernel, now, as_json)
+
+
 @app.command(epilog="Example: lit-studio migrate train.py · shows the diff; add --write to change the file")
 def migrate(
     path: Annotated[Path, typer.Argument(help="A script, a notebook, a configuration, or a folder of them.")],
@@ -155,12 +210,13 @@ def _names() -> list[str]:
     return [
         *(command.name or command.callback.__name__ for command in app.registered_commands if command.callback),
         "runs",
+        "kernels",
     ]
 
 
 def exit_status(error: StudioError) -> int:
     """The exit status that ``error`` stands for."""
-    if isinstance(error, RunNotFoundError | FileNotFoundError):
+    if isinstance(error, RunNotFoundError | KernelNotFoundError | FileNotFoundError):
         return NOT_FOUND
     return USAGE if isinstance(error, InvalidValueError | InvalidTypeError) else FAILED
 

@@ -35,6 +35,7 @@ from lit_studio.kernels.state import (
     write_json,
 )
 
+ANSWERS_WITHIN = 2.0  # seconds
 REMEMBER_DAYS = 7.0  # what is known of a kernel that has ended, its journal with it
 
 
@@ -192,7 +193,9 @@ def _ask(kernel: KnownKernel) -> None:
     client.load_connection_info(cast(KernelConnectionInfo, kernel.connection))
     client.control_channel.start()
     try:
-        client.shutdown()
+        client.shutdown(reply=True, timeout=ANSWERS_WITHIN)
+    except TimeoutError:
+        pass  # it doesn't hear; the signals come next
     finally:
         client.stop_channels()
 

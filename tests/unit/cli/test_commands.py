@@ -55,7 +55,13 @@ def test_help_is_quick_and_loads_no_torch():
         assert name in told
 
 
-@pytest.mark.parametrize("command", [["lab"], ["run"], ["runs", "list"], ["runs", "show"], ["doctor"], ["migrate"]])
+COMMANDS = [
+    *(["lab"], ["run"], ["runs", "list"], ["runs", "show"], ["doctor"], ["migrate"]),
+    *(["kernels", name] for name in ("list", "attach", "logs", "stop")),
+]
+
+
+@pytest.mark.parametrize("command", COMMANDS)
 def test_every_command_has_an_example(call, command):
     status, out, _ = call(*command, "--help")
     assert status == 0

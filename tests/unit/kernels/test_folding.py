@@ -68,6 +68,8 @@ def test_a_week_of_a_progress_bar_stays_small(tmp_path):
     wire.begin("bar", "for _ in tqdm(…): …", "c1")
     wire.publish("display_data", "bar", data={"text/plain": "0"}, metadata={}, transient={"display_id": "d"})
     peak, writer = 0, JournalWriter(tmp_path, segment_bytes=200_000)
+    for record in wire.records:
+        writer.append(record.kind, record.parts)
     for tick in range(8000):
         bar = f"\r{tick // 80:3d}%|{'█' * (tick // 800):10s}| {tick}/8000 [00:00<00:00, 9.99it/s]"
         records = wire.publish("stream", "bar", name="stderr", text=bar)
