@@ -27,7 +27,7 @@ def verify(trainer: Trainer, module: LightningModule) -> None:
 
     Raises:
         MisconfigurationException: a step, a loader or ``configure_optimizers`` is missing, or an argument of the
-            Trainer makes no sense in manual optimization.
+            Trainer makes no sense in manual optimization, or a step wants the loader's iterator.
         RemovedError: a hook that was taken out of Lightning 2.
         InvalidStateError: ``training_step`` wants the index of one of several optimizers.
     """
@@ -40,6 +40,11 @@ def verify(trainer: Trainer, module: LightningModule) -> None:
         )
     if fn == "predict":
         _verify_predict(module)
+    elif step is not None and "dataloader_iter" in inspect.signature(getattr(module, step)).parameters:
+        raise MisconfigurationException(
+            f"`{step}(dataloader_iter)` is not supported: each step gets the batch that the loop has drawn",
+            advice=f"Define it as `{step}(self, batch, batch_idx)`.",
+        )
     if not trainer.source.has(WORDS[fn]):
         raise MisconfigurationException(
             f"An invalid dataloader was passed to `Trainer.{fn}`: there is none",

@@ -179,3 +179,11 @@ def test_setup_gets_a_stage_that_is_a_word_and_more():
 
     trainer().fit(Own(), loader(2))
     assert seen == [("fit", "fit", True, 1)]
+
+
+def test_a_step_that_wants_the_iterator_is_refused():
+    class Own(Regression):
+        def training_step(self, dataloader_iter): ...
+
+    with pytest.raises(L.MisconfigurationException, match=r"training_step\(dataloader_iter\)` is not supported"):
+        trainer().fit(Own(), loader())
