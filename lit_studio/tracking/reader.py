@@ -207,19 +207,22 @@ class RunReader:
                 arrays.append(shown)
             branches = [] if query.window is not None else self._new_branches(query, scale)
             arrays += [shown for _, shown in branches]
-            info = self._run.info
-            header = {
-                "run": info.id,
-                "name": info.name,
-                "notebook": info.notebook,
-                "axis": query.axis,
-                "status": status.to_json(),
-                "series": entries,
-                "branches": [entry for entry, _ in branches],
-                "events": self._placed(self._events_from(query.events), query.axis),
-                "events_next": len(self._events),
-            }
+            header = self._header(query, status)
+            header.update(series=entries, branches=[entry for entry, _ in branches])
             return encode_packet(header, arrays)
+
+    def _header(self, query: PacketQuery, status: RunStatus) -> dict[str, Any]:
+        """What a packet says of the run as a whole."""
+        info = self._run.info
+        return {
+            "run": info.id,
+            "name": info.name,
+            "notebook": info.notebook,
+            "axis": query.axis,
+            "status": status.to_json(),
+            "events": self._placed(self._events_from(query.events), query.axis),
+            "events_next": len(self._events),
+        }
 
     def _scales(self, query: PacketQuery, status: RunStatus) -> tuple[EpochScale, list[int]]:
         """The scale of the epoch axis, and the epochs that lie elsewhere than the asker was told."""
