@@ -41,6 +41,7 @@ class ExperimentWriter:
         self.hparams: dict[str, Any] = {}
         self._columns = self._columns_on_disk()
         self._rows = 0
+        self._lines: list[str] = []  # rows that need no new column, as they will stand in the file
         self._hparams_written: dict[str, Any] | None = None
 
     def log_hparams(self, params: dict[str, Any]) -> None:
@@ -69,14 +70,17 @@ class ExperimentWriter:
         given = {**columns, "step": steps}
         line = ",".join("%r" if name in given else "" for name in self._columns) + "\r\n"
         rows = zip(*(given[name] for name in self._columns if name in given), strict=True)
-        with Path(self.metrics_file_path).open("a", newline="", encoding="utf-8") as file:
-            file.write("".join(map(line.__mod__, rows)))
+        self._lines.extend(map(line.__mod__, rows))
 
     def save(self) -> None:
         """Write what is in memory."""
         if self._hparams_written != self.hparams:
             write_hparams(Path(self.log_dir), self.hparams)
             self._hparams_written = dict(self.hparams)
+        if self._lines:
+            with Path(self.metrics_file_path).open("a", newline="", encoding="utf-8") as file:
+                file.write("".join(self._lines))
+            self._lines = []
         if not self.metrics:
             return
         fresh = dict.fromkeys(name for row in self.metrics for name in row if name not in self._columns)

@@ -46,6 +46,7 @@ if TYPE_CHECKING:
     from lit_studio.trainer.trainer import Trainer
 
 FLUSH_EVERY = 0.1
+SAVE_EVERY = 0.5  # seconds between two wishes that loggers bring their rows of training to disk
 NEVER = float("inf")
 _log = logging.getLogger("lit_studio")
 
@@ -167,6 +168,7 @@ class Observation(Audience):
         self._began = self._paused = 0.0
         self._warned = self._logs_steps = False
         self._planned: int | None = None
+        self._save_at = 0.0
         self._starvation: Starvation | None = None
         self._unsettled: dict[tuple[int, bool], dict[str, float]] = {}
 
@@ -344,7 +346,9 @@ class Observation(Audience):
                 continue
             for step, *row in zip(steps, *columns.values(), strict=True):
                 self.ask(logger, logger.log_metrics, metrics=dict(zip(columns, row, strict=True)), step=step)
-        self._save_loggers()
+        if (now := time.monotonic()) >= self._save_at:
+            self._save_at = now + SAVE_EVERY
+            self._save_loggers()
         return True
 
     def _write_row(self, row: dict[str, float], step: int) -> None:

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from lit_studio.trainer.module import LightningModule
     from lit_studio.trainer.trainer import Trainer
 
-DRAW_EVERY = 0.1
+DRAW_EVERY = 0.2
 _EARLY = 0.02  # a flush that comes so much too early draws all the same: the next one would be too late
 _WINDOW = 100
 
@@ -74,7 +74,7 @@ class PassBar(ProgressBar):
     A subclass draws: :meth:`open_display`, :meth:`draw`, :meth:`close_pass` and :meth:`close_display`.
 
     Args:
-        refresh_rate: draw only at every so many batches, and never more often than ten times a second; 0 draws nothing.
+        refresh_rate: draw only at every so many batches, and at most five times a second; 0 draws nothing.
         leave: whether the bar of a finished epoch stays.
 
     Raises:

@@ -46,7 +46,7 @@ class RichProgressBarTheme:
 class RichProgressBar(PassBar):
     """A line for the epoch (and one for the validation inside it) with time left, speed and headline metrics.
 
-    It draws at most ten times a second and reads metrics only then, so that a step costs one look at the clock. Where
+    It draws at most five times a second and reads metrics only then, so that a step costs one look at the clock. Where
     the output is no terminal it prints one line at the end of each epoch.
 
     Args:

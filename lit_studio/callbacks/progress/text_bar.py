@@ -29,7 +29,7 @@ class TQDMProgressBar(PassBar):
     is no terminal it prints one line at the end of each epoch.
 
     Args:
-        refresh_rate: draw only at every so many batches, and never more often than ten times a second; 0 draws nothing.
+        refresh_rate: draw only at every so many batches, and at most five times a second; 0 draws nothing.
         process_position: so many lines are left free above the bar.
         leave: whether the lines of finished epochs stay.
 
