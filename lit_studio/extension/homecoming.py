@@ -23,6 +23,7 @@ from jupyter_server.services.kernels.connection.channels import ZMQChannelsWebso
 from jupyter_server.utils import to_os_path
 from tornado.web import HTTPError
 
+from lit_studio.base.errors import InvalidValueError
 from lit_studio.extension.kernels import KeptKernel
 from lit_studio.extension.rooms import open_room
 from lit_studio.kernels.exchange import Reading, replace
@@ -347,7 +348,7 @@ class Homecoming:
 def _compose(before: bytes, due: list[RequestOutputs], recover: bool) -> tuple[Finished, dict[str, Any], bytes]:
     notebook = json.loads(before)
     if not isinstance(notebook, dict):
-        raise ValueError("no notebook")
+        raise InvalidValueError("This is no notebook", valid="a JSON object")
     finished = bring_home(notebook, due, recover)
     changed = any(one.how in ("written", "recovered") for one in finished)
     return finished, notebook, dump(notebook, before) if changed else before

@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+from lit_studio.base.errors import InvalidValueError
 from lit_studio.kernels.reducer import RequestOutputs
 
 RECOVERED = "lit-recovered"
@@ -61,11 +62,11 @@ def bring_home(notebook: Notebook, requests: Sequence[RequestOutputs], recover: 
         recover: whether there is to be a new cell where there is no other.
 
     Raises:
-        ValueError: this is no notebook of format 4.
+        InvalidValueError: this is no notebook of format 4.
     """
     cells = notebook.get("cells")
     if notebook.get("nbformat") != 4 or not isinstance(cells, list):
-        raise ValueError("a notebook of format 4 is expected")
+        raise InvalidValueError("This is no notebook that outputs can be put into", valid="one of format 4")
     requests = _latest(requests)
     places = _places(cells, requests)
     found: list[tuple[RequestOutputs, How, Cell | None]] = []

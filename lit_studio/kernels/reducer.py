@@ -16,6 +16,7 @@ from collections import deque
 from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
+from lit_studio.base.errors import InvalidValueError
 from lit_studio.kernels.areas import Area, Limits
 from lit_studio.kernels.journal import FOLDED, MESSAGE, REQUEST, Record
 
@@ -198,18 +199,18 @@ class Reducer:
         """The reducer that :meth:`fold` described.
 
         Raises:
-            ValueError: it is no such description, or one of a later version.
+            InvalidValueError: it is no such description, or one of a later version.
         """
         reducer = cls()
         try:
             reducer._load(json.loads(folded))
         except (TypeError, KeyError, IndexError, AttributeError) as error:
-            raise ValueError(f"no folded journal: {error!r}") from error
+            raise InvalidValueError(f"This is no folded journal: {error!r}") from error
         return reducer
 
     def _load(self, state: dict[str, Any]) -> None:
         if state["version"] > _VERSION:
-            raise ValueError(f"a later version's: {state['version']}")
+            raise InvalidValueError("A later version has folded this journal", value=state["version"])
         limits = Limits(**state["limits"])
         requests = {}
         for one in state["requests"]:

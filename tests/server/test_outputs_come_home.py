@@ -166,6 +166,7 @@ def test_where_outputs_go(server, begin, case):
     asked = page.ask(SLOW, ids[0])
     page.ask("print('B out')", ids[1])
     page.wait_for(asked, "execute_input")
+    time.sleep(0.3)  # what a websocket got in its last moment may not have gone on to the kernel
     page.close()
     path = do(server, path)
     assert complete(path, expected) == expected
