@@ -20,6 +20,8 @@ from typing import Any
 
 from playwright.sync_api import Browser, ConsoleMessage, Locator, Page, Route, expect
 
+from lit_studio.kernels.testing import end_kernels
+
 START_WITHIN = 90.0
 # Generous, since other work may share the machine: a wait ends as soon as what it waits for is there.
 PATIENCE = 30.0
@@ -138,6 +140,7 @@ class Server:
             except subprocess.TimeoutExpired:
                 self._process.kill()
                 self._process.wait()
+        end_kernels(self.folder)  # what the server left running
         self._log.close()
 
     def runs(self) -> list[Path]:
