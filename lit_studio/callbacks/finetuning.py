@@ -162,8 +162,8 @@ class BaseFinetuning(Callback):
         if len(fresh) < len(params):
             warnings.warn(
                 f"The provided params to be frozen already belong to this optimizer: {len(params) - len(fresh)} of "
-                "them are skipped. Did you init your optimizer in `configure_optimizers` with those that are trainable from "
-                "the start, filter(lambda p: p.requires_grad, self.parameters())?",
+                "them are skipped. Did you init your optimizer in `configure_optimizers` with those that are trainable "
+                "from the start, filter(lambda p: p.requires_grad, self.parameters())?",
                 stacklevel=2,
             )
         return fresh

@@ -1,4 +1,4 @@
-"""`Trainer(compile=…)`: what is handed to torch.compile, and that nothing of it stays; by a backend that only counts."""
+"""`Trainer(compile=…)`: what goes to torch.compile, and that nothing of it stays; by a backend that only counts."""
 
 from __future__ import annotations
 
