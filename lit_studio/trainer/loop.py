@@ -232,7 +232,8 @@ class FitLoop(ProgressViews):
         if trainer.enable_validation and self.checks_epoch():
             trainer.validation.setup_data()
         self.samples, self.data_wait = 0, 0.0
-        position.retry()
+        if position.failed:
+            position.retry()
         if self.max_batches == 0:
             _log.info("`Trainer.fit` stopped: No training batches.")
             return
