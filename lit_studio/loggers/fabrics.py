@@ -1,6 +1,7 @@
 """The CSV and TensorBoard loggers with the arguments that they have in Lightning's Fabric.
 
-It must not log anything itself: these are the same loggers, told under other names where to write.
+It must not log anything itself: these are the same loggers, told under other names where to write. Their own names are
+others too, because a command line knows a logger by the name of its class.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ from typing import Any
 from lit_studio.loggers import csv_logs, tensorboard
 
 
-class CSVLogger(csv_logs.CSVLogger):
+class FabricCSVLogger(csv_logs.CSVLogger):
     """The CSV logger.
 
     Args:
@@ -33,7 +34,7 @@ class CSVLogger(csv_logs.CSVLogger):
         super().__init__(root_dir, name, version, prefix, flush_logs_every_n_steps)
 
 
-class TensorBoardLogger(tensorboard.TensorBoardLogger):
+class FabricTensorBoardLogger(tensorboard.TensorBoardLogger):
     """The TensorBoard logger.
 
     Args:

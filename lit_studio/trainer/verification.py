@@ -79,8 +79,8 @@ def _verify_fit(trainer: Trainer, module: LightningModule) -> None:
         raise InvalidStateError(
             "Training with multiple optimizers is only supported with manual optimization, so `training_step` gets no "
             "`optimizer_idx`",
-            advice="Remove the `optimizer_idx` argument from `training_step`, set `self.automatic_optimization = False` "
-            "and step each optimizer yourself.",
+            advice="Remove the `optimizer_idx` argument from `training_step`, set "
+            "`self.automatic_optimization = False` and step each optimizer yourself.",
         )
     steps, data = overrides(module, "validation_step"), trainer.source.has("val")
     if steps and not data and trainer.limit_val_batches:

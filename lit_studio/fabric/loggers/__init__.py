@@ -5,7 +5,8 @@ It must not hold anything of its own: these are other names for what lies in `li
 
 from lit_studio.base.lazy import submodules
 from lit_studio.loggers.base import Logger
-from lit_studio.loggers.fabrics import CSVLogger, TensorBoardLogger
+from lit_studio.loggers.fabrics import FabricCSVLogger as CSVLogger
+from lit_studio.loggers.fabrics import FabricTensorBoardLogger as TensorBoardLogger
 
 __all__ = [
     "CSVLogger",

@@ -3,7 +3,7 @@
 It must not hold anything of its own: these are other names for what lies in `lit_studio.trainer`.
 """
 
-from lit_studio.loggers.fabrics import TensorBoardLogger
+from lit_studio.loggers.fabrics import FabricTensorBoardLogger as TensorBoardLogger
 
 __all__ = [
     "TensorBoardLogger",
