@@ -10,6 +10,7 @@ import sys
 import time
 
 import pytest
+from jupyter_client.session import Session
 from tornado.websocket import websocket_connect
 
 from lit_studio.kernels.journal import read
@@ -215,3 +216,45 @@ def test_a_full_disk_costs_the_journal_and_not_the_cell(server):
     assert b"after" in b"".join(records[-3].parts + records[-2].parts + records[-1].parts)
     assert kernel.execution.state == "idle"
     kernel.close()
+
+
+def test_an_idle_kernel_is_ended_while_no_server_runs(serve):
+    server = serve("a", "--MappingKernelManager.cull_idle_timeout=4")
+    idle, busy = server.start_kernel(), server.start_kernel()
+    busy.begin(until(server.home / "go"))
+    busy.wait_until("busy")
+    server.kill()
+    wait_for(lambda: idle.state.status == "exited", "the idle one is ended", 40)
+    assert idle.state.culled
+    assert busy.state.is_alive
+    server.start()
+    assert [one["id"] for one in server.api("api/kernels")] == [busy.id]
+    busy.close()
+
+
+def test_a_queue_outlives_the_server(server):
+    kernel = server.start_kernel()
+    asyncio.run(send_three(server, kernel, until(server.home / "go")))
+    kernel.wait_until("busy")
+    server.restart()
+    listed = kernel.listed
+    assert listed["queued"] == 2
+    assert server.ask(f"lit-studio/api/kernels/{kernel.id}/queue/{listed['queue'][0]}", "DELETE")[0] == 204
+    (server.home / "go").touch()
+    wait_for(lambda: kernel.listed["queued"] == 0, "the rest has run")
+    assert kernel.run("print(a)") == "3\n"
+    kernel.close()
+
+
+async def send_three(server, kernel, first: str) -> None:
+    """Send three cells, as a page does that is closed before the first has run."""
+    url = server.url.replace("http", "ws") + f"api/kernels/{kernel.id}/channels?session_id=page&token={TOKEN}"
+    page, session = await websocket_connect(url), Session()
+    for code in (first, "a = 2", "a = globals().get('a', 1) + 2"):
+        message = session.msg("execute_request", {"code": code, "silent": False, "store_history": True})
+        page.write_message(json.dumps({**message, "channel": "shell"}, default=str))
+    while "execute_input" not in str(await page.read_message()):
+        pass
+    page.close()
+    while await page.read_message() is not None:
+        pass
