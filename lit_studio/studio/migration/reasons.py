@@ -11,6 +11,9 @@ import tomllib
 from fnmatch import fnmatchcase
 from pathlib import Path
 
+from lit_studio.base.old_arguments import OLD_ARGUMENTS
+
+__all__ = ["BUILT_ON_IT", "HARDWARE", "HOSTED", "OLD_ARGUMENTS", "OLD_HOOKS", "differing", "missing"]
 _PARITY = Path(__file__).parents[1] / "parity.toml"
 _TABLE = "The table lightning-parity in the reference tells what there is."
 _REASONS: tuple[tuple[str, str, str], ...] = (
@@ -33,36 +36,6 @@ _REASONS: tuple[tuple[str, str, str], ...] = (
     (r"FSDP|DeepSpeed|ModelParallel", "this strategy is not available yet", 'Use `strategy="ddp"` or "auto".'),
     (r"^lightning\.(data|store)\b", "it is another product's", "Import it from that product's own package."),
 )
-# Arguments of the Trainer that Lightning itself dropped on the way to 2.0.
-OLD_ARGUMENTS = {
-    "amp_backend": "Choose the numerics by `precision`.",
-    "amp_level": "Choose the numerics by `precision`.",
-    "auto_lr_find": "Use `Tuner(trainer).lr_find(model)`.",
-    "auto_scale_batch_size": "Use `Tuner(trainer).scale_batch_size(model)`.",
-    "auto_select_gpus": "Leave it out.",
-    "checkpoint_callback": "It is called `enable_checkpointing`.",
-    "distributed_backend": "It is called `strategy`.",
-    "flush_logs_every_n_steps": "It is an argument of the logger.",
-    "gpus": 'Write `accelerator="gpu", devices=…`.',
-    "ipus": "IPUs are not supported.",
-    "log_gpu_memory": "Add the callback DeviceStatsMonitor.",
-    "move_metrics_to_cpu": "Leave it out.",
-    "multiple_trainloader_mode": "Pass a CombinedLoader with that mode.",
-    "num_processes": 'Write `accelerator="cpu", devices=…`.',
-    "prepare_data_per_node": "It is an attribute of the module or the datamodule.",
-    "process_position": "It is an argument of TQDMProgressBar.",
-    "progress_bar_refresh_rate": "Add TQDMProgressBar(refresh_rate=…).",
-    "reload_dataloaders_every_epoch": "It is called `reload_dataloaders_every_n_epochs`.",
-    "replace_sampler_ddp": "It is called `use_distributed_sampler`.",
-    "resume_from_checkpoint": "Pass `ckpt_path` to `fit`.",
-    "stochastic_weight_avg": "Add the callback StochasticWeightAveraging.",
-    "terminate_on_nan": "It is called `detect_anomaly`.",
-    "tpu_cores": "TPUs are not supported.",
-    "track_grad_norm": "Log `grad_norm(self, 2)` in `on_before_optimizer_step`.",
-    "truncated_bptt_steps": "Cut the sequence up in `training_step`, with manual optimization.",
-    "weights_save_path": "It is called `default_root_dir`.",
-    "weights_summary": "It is called `enable_model_summary`; add ModelSummary(max_depth=…).",
-}
 _KEEP = "Keep the outputs in a list of your own and use `{}`, which gets none."
 # Hooks that Lightning itself dropped on the way to 2.0: nobody calls them.
 OLD_HOOKS = {
