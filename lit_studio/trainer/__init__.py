@@ -11,11 +11,14 @@ record. Where things are::
     optimization.py optimizers and schedulers in all their forms, clipping, LightningOptimizer
     results.py      self.log: a buffer of tensors, read once a flush
     observation.py  the run directory, the observers, the flush, a person's commands
-    hooks.py        which hooks are overridden, resolved once per call
+    step.py, stretch.py   one training step, and many usual ones
+    hooks.py        the hooks that users override; dispatch.py finds which are, once per call
     data.py         loaders and batches
     resume.py       what a checkpoint holds
     module.py, datamodule.py, hyperparameters.py   what users subclass
-    strategies/, precision.py, accelerators.py     where the model lies and in which numbers
-    fabric.py, fabric_*.py   the same for a loop of one's own
-    callbacks/, loggers/, profilers/               what is attached to a run
+    strategies/, precision/, accelerators.py       where the model lies and in which numbers
+    launch/         how ranks are started
+
+Beside this room lie what is attached to a run (``lit_studio.callbacks``, ``loggers``, ``profilers``) and the same for a
+loop of one's own (``lit_studio.fabric``).
 """

@@ -308,9 +308,7 @@ def test_arguments_by_position_are_those_in_the_order_of_the_signature():
 def test_an_argument_that_there_is_not_is_told_with_what_may_be_meant():
     with pytest.raises(TypeError, match=r"unexpected keyword argument 'max_epoch'\.\nDid you mean 'max_epochs'\?"):
         L.Trainer(max_epoch=3)
-    with pytest.raises(
-        TypeError, match=r"unexpected keyword argument 'gpus'\.\nWrite `accelerator=\"gpu\", devices=…`"
-    ):
+    with pytest.raises(TypeError, match=r"unexpected keyword argument 'gpus'\.\nWrite `accelerator="):
         L.Trainer(gpus=1)
-    with pytest.raises(TypeError, match=r"^Fabric.__init__\(\) got an unexpected keyword argument 'gpus'\.$"):
-        L.Fabric(gpus=1)
+    with pytest.raises(TypeError, match=r"unexpected keyword argument 'zzz'\.$"):
+        L.Trainer(zzz=1)
