@@ -25,11 +25,16 @@ def default_logger(save_dir: str) -> CSVLogger | TensorBoardLogger:
 
 
 class DefaultLogger(TensorBoardLogger):
-    """A :class:`TensorBoardLogger` that writes ``metrics.csv`` too; TensorBoard is imported with the first value."""
+    """A :class:`TensorBoardLogger` that writes ``metrics.csv`` too.
+
+    TensorBoard is imported with the first value, and gets values about once a second: each one given alone wakes its
+    thread, which a loop of short steps would notice.
+    """
 
     def __init__(self, save_dir: str | Path):
         super().__init__(save_dir)
         self._table: CSVLogger | None = None
+        self._held: list[tuple[str, float, int | None, float]] = []  # name, value, step, seconds since the epoch
         self._flush_at = 0.0
 
     @property
@@ -39,6 +44,14 @@ class DefaultLogger(TensorBoardLogger):
             self._table.experiment.hparams = self.hparams  # one file for both
         return self._table
 
+    @property
+    def experiment(self) -> Any:
+        """TensorBoard's ``SummaryWriter``, with everything written to it that was logged so far."""
+        writer, held, self._held = super().experiment, self._held, []
+        for name, value, step, moment in held:
+            writer.add_scalar(name, value, step, moment)
+        return writer
+
     def log_metrics(self, metrics: Mapping[str, Any], step: int | None = None) -> None:
         """Write ``metrics`` to both."""
         super().log_metrics(metrics, step)
@@ -46,16 +59,17 @@ class DefaultLogger(TensorBoardLogger):
 
     def log_columns(self, steps: Sequence[int], columns: Mapping[str, Sequence[float]]) -> None:
         """Write a value of each column for each of ``steps`` to both, in one go."""
+        now = time.time()
         for name, values in columns.items():
-            for step, value in zip(steps, values, strict=True):
-                self.experiment.add_scalar(name, value, step)
+            self._held += [(name, value, step, now) for step, value in zip(steps, values, strict=True)]
         self._csv.log_columns(steps, columns)
 
     def save(self) -> None:
         """Bring everything to disk, TensorBoard's part at most once a second; at first there is ``hparams.yaml``."""
-        if self._experiment is not None and (now := time.monotonic()) >= self._flush_at:
+        wanted = self._experiment is not None or self._held
+        if wanted and (now := time.monotonic()) >= self._flush_at:
             self._flush_at = now + FLUSH_EVERY
-            self._experiment.flush()
+            self.experiment.flush()
         if not (Path(self.log_dir) / HPARAMS_FILE).exists() or self.hparams:
             Path(self.log_dir).mkdir(parents=True, exist_ok=True)
             write_hparams(Path(self.log_dir), self.hparams)
@@ -64,6 +78,8 @@ class DefaultLogger(TensorBoardLogger):
 
     def finalize(self, status: str) -> None:
         """Save and close, if anything was ever written."""
+        if self._held:
+            self.experiment.flush()
         super().finalize(status)
         if self._table is not None:
             self._table.finalize(status)
