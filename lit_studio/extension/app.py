@@ -57,9 +57,10 @@ class LitStudioApp(ExtensionApp):
         "cell. Has no effect where ServerApp.kernel_websocket_connection_class is set.",
     ).tag(config=True)
     persistent_kernels = Bool(
-        True,
+        False,
         help="Let kernels outlive the server: each has a keeper, and the next server in this folder takes them over. "
-        "Has no effect with a gateway, or where ServerApp.kernel_manager_class is set.",
+        "Has no effect with a gateway, or where ServerApp.kernel_manager_class is set. Off for now: a page doesn't yet "
+        "show again what its kernel published while the page was away.",
     ).tag(config=True)
     save_outputs = Bool(
         True,

@@ -46,6 +46,10 @@ LENGTHS = "plot.data.reduce((m, trace) => m + (trace.x?.length ?? 0), 0)"
 class Server:
     """A JupyterLab server on a free port of 127.0.0.1, with its own configuration, state and notebooks.
 
+    Args:
+        folder: where all of that lies.
+        options: more of its command line.
+
     Attributes:
         root: the folder it serves.
         home: Lit Studio's state.
@@ -53,7 +57,7 @@ class Server:
         token: lets one in.
     """
 
-    def __init__(self, folder: Path):
+    def __init__(self, folder: Path, *options: str):
         self.folder, self.root, self.home = folder, folder / "notebooks", folder / "home"
         self.token = secrets.token_hex(16)
         self.root.mkdir()
@@ -63,7 +67,7 @@ class Server:
                 *(sys.executable, "-m", "jupyterlab", "--no-browser", "--allow-root", "--ip=127.0.0.1"),
                 *("--ServerApp.port=0", f"--IdentityProvider.token={self.token}", f"--ServerApp.root_dir={self.root}"),
                 *("--LabApp.expose_app_in_browser=True", "--LabApp.news_url=None"),
-                "--LabApp.check_for_updates_class=jupyterlab.NeverCheckForUpdate",
+                *("--LabApp.check_for_updates_class=jupyterlab.NeverCheckForUpdate", *options),
             ],
             env=self._environment(),
             cwd=folder,

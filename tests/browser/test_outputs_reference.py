@@ -13,7 +13,7 @@ import pytest
 from lit_studio.kernels.homecoming import bring_home
 from lit_studio.kernels.outcomes import KernelOutcomes
 from lit_studio.kernels.places import KernelPlace
-from tests.browser.lab import Lab, wait_for
+from tests.browser.lab import Lab, Server, wait_for
 
 PIXEL = "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR4nGNgYGD4DwABBAEAX+XDSwAAAABJRU5ErkJggg=="
 TORTURE = [
@@ -47,6 +47,14 @@ TORTURE = [
     "h.update('last'); print('x'); 1 / 0",
     "print('never runs')",
 ]
+
+
+@pytest.fixture(scope="module")
+def server(browser, tmp_path_factory):
+    """A server whose kernels keep a journal."""
+    server = Server(tmp_path_factory.mktemp("journals"), "--LitStudioApp.persistent_kernels=True")
+    yield server
+    server.stop()
 
 
 def random_cells(seed: int, count: int = 6) -> list[str]:

@@ -25,7 +25,10 @@ def no_kernel_is_left(tmp_path):
 
 @pytest.fixture
 def jp_server_config():
-    return {"ServerApp": {"jpserver_extensions": {"lit_studio": True}}}
+    return {
+        "ServerApp": {"jpserver_extensions": {"lit_studio": True}},
+        "LitStudioApp": {"persistent_kernels": True},
+    }
 
 
 @pytest.fixture

@@ -68,7 +68,8 @@ class LiveServer:
                 [
                     *(sys.executable, "-m", "jupyter_server", "--port=0", "--ServerApp.ip=127.0.0.1", "--no-browser"),
                     *("--allow-root", f"--IdentityProvider.token={TOKEN}", f"--ServerApp.root_dir={self.root}"),
-                    *("--ServerApp.jpserver_extensions=lit_studio=True", *self.options),
+                    *("--ServerApp.jpserver_extensions=lit_studio=True", "--LitStudioApp.persistent_kernels=True"),
+                    *self.options,
                 ],
                 env=self.environment,
                 stdout=log,

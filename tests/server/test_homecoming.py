@@ -24,7 +24,7 @@ def jp_server_config():
     # The rounds are made by the tests, not by the clock.
     return {
         "ServerApp": {"jpserver_extensions": {"lit_studio": True}},
-        "LitStudioApp": {"save_outputs": False, "save_outputs_after": 0.0},
+        "LitStudioApp": {"persistent_kernels": True, "save_outputs": False, "save_outputs_after": 0.0},
     }
 
 
@@ -226,7 +226,7 @@ class TestCollaboration:
         extensions = {"lit_studio": True, "jupyter_server_ydoc": True, "jupyter_server_fileid": True}
         return {
             "ServerApp": {"jpserver_extensions": extensions},
-            "LitStudioApp": {"save_outputs": False, "save_outputs_after": 0.0},
+            "LitStudioApp": {"persistent_kernels": True, "save_outputs": False, "save_outputs_after": 0.0},
             "BaseFileIdManager": {"db_path": str(tmp_path / "ids.db")},
             "SQLiteYStore": {"db_path": str(tmp_path / "rooms.db")},
             "YDocExtension": {"document_save_delay": 0.2},

@@ -215,6 +215,7 @@ class TestIdle:
     def jp_server_config(self):
         return {
             "ServerApp": {"jpserver_extensions": {"lit_studio": True}},
+            "LitStudioApp": {"persistent_kernels": True},
             "MappingKernelManager": {"cull_idle_timeout": 4, "cull_interval": 1},
         }
 
@@ -277,7 +278,8 @@ class TestRefused:
                 "ServerApp": {
                     "jpserver_extensions": {"lit_studio": True},
                     "kernel_manager_class": AsyncMappingKernelManager,
-                }
+                },
+                "LitStudioApp": {"persistent_kernels": True},
             },
         ],
     )
@@ -287,7 +289,10 @@ class TestRefused:
     @pytest.mark.parametrize(
         "jp_server_config",
         [
-            {"ServerApp": {"jpserver_extensions": {"lit_studio": True, "jupyter_server_documents": True}}},
+            {
+                "ServerApp": {"jpserver_extensions": {"lit_studio": True, "jupyter_server_documents": True}},
+                "LitStudioApp": {"persistent_kernels": True},
+            },
         ],
     )
     async def test_jupyter_server_documents(self, fetch, start, jp_serverapp):
@@ -344,6 +349,7 @@ class TestTcp:
     def jp_server_config(self):
         return {
             "ServerApp": {"jpserver_extensions": {"lit_studio": True}},
+            "LitStudioApp": {"persistent_kernels": True},
             "KernelManager": {"transport": "tcp"},
         }
 
