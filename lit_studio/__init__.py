@@ -10,7 +10,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from lit_studio import callbacks, loggers, profilers
+    from lit_studio import callbacks, loggers, profilers, studio
     from lit_studio.base.errors import (
         CheckpointCorruptError,
         CheckpointError,
@@ -114,6 +114,7 @@ __all__ = [
     "profilers",
     "seed_everything",
     "strategies",
+    "studio",
     "tuner",
 ]
 

@@ -8,6 +8,7 @@ Precedence: environment (``LIT_STUDIO_<NAME>``) > ``[tool.lit-studio]`` in the n
 
 from __future__ import annotations
 
+import contextlib
 import os
 import tomllib
 from dataclasses import dataclass
@@ -58,20 +59,45 @@ def private_directory(path: Path) -> Path:
 
 @dataclass(frozen=True, slots=True)
 class Setting:
-    """One setting: its name, what it may be, and what it means."""
+    """One setting.
+
+    Attributes:
+        name: as in a TOML file; a dot means a table. The environment variable has underscores.
+        default: its value where nothing says otherwise.
+        choices: what it may be; ``("number",)`` for any number ≥ 0, empty for any text.
+        meaning: one sentence.
+        personal: whether a project's file is not asked: who clones a repository doesn't choose what lies in it.
+    """
 
     name: str
     default: str
     choices: tuple[str, ...]
     meaning: str
+    personal: bool = False
 
 
+NUMBER = ("number",)
 SETTINGS = {
     "mode": Setting(
         "mode",
         "live",
         ("live", "plain", "off"),
         "What a run shows: the live dashboard, one plain line of progress, or nothing.",
+    ),
+    "media.item_mb": Setting("media.item_mb", "4", NUMBER, "The largest picture, table or text that a run keeps, MB."),
+    "media.run_mb": Setting("media.run_mb", "256", NUMBER, "How much of them a run keeps in all, MB."),
+    "notify.webhook": Setting(
+        "notify.webhook",
+        "",
+        (),
+        "URL that is told by a POST when a run ends, fails or no longer improves; empty for none.",
+        personal=True,
+    ),
+    "notify.plateau": Setting(
+        "notify.plateau",
+        "10",
+        NUMBER,
+        "Validations without improvement of the first headline metric after which a run says so; 0 for never.",
     ),
 }
 
@@ -93,28 +119,52 @@ def resolve(name: str, directory: Path | None = None) -> Resolved:
     if name not in SETTINGS:
         raise InvalidValueError("No such setting", value=name, valid=", ".join(SETTINGS))
     setting = SETTINGS[name]
-    variable = f"LIT_STUDIO_{name.upper()}"
+    variable = f"LIT_STUDIO_{name.upper().replace('.', '_')}"
     if variable in os.environ:
         return _checked(setting, os.environ[variable], f"environment variable {variable}")
-    for source, table in _files(directory or Path.cwd()):
-        if name in table:
-            return _checked(setting, table[name], source)
+    for source, table in _files(directory or Path.cwd(), projects=not setting.personal):
+        value = _look_up(table, name)
+        if value is not None:
+            return _checked(setting, value, source)
     return Resolved(setting.default, "default")
 
 
+def resolve_number(name: str, directory: Path | None = None) -> float:
+    """:func:`resolve` for a setting that is a number.
+
+    Raises:
+        InvalidValueError: as for :func:`resolve`.
+    """
+    return float(resolve(name, directory).value)
+
+
+def _look_up(table: dict[str, Any], name: str) -> Any:
+    found: Any = table
+    for part in name.split("."):
+        found = found.get(part) if isinstance(found, dict) else None
+    return found
+
+
 def _checked(setting: Setting, value: Any, source: str) -> Resolved:
+    if setting.choices == NUMBER:
+        with contextlib.suppress(ValueError, TypeError):
+            if not isinstance(value, bool) and 0 <= float(value) < float("inf"):
+                return Resolved(str(value), source)
+        raise InvalidValueError(f"The setting {setting.name!r} ({source}) is no number", value=value, valid="≥ 0")
+    if not setting.choices and isinstance(value, str):
+        return Resolved(value, source)
     if value not in setting.choices:
         raise InvalidValueError(
             f"The setting {setting.name!r} ({source}) has an unknown value",
             value=value,
-            valid=" or ".join(setting.choices),
+            valid=" or ".join(setting.choices) or "a text",
         )
     return Resolved(value, source)
 
 
-def _files(directory: Path) -> list[tuple[str, dict[str, Any]]]:
+def _files(directory: Path, projects: bool) -> list[tuple[str, dict[str, Any]]]:
     found = []
-    for folder in (directory, *directory.parents):
+    for folder in (directory, *directory.parents) if projects else ():
         project = folder / "pyproject.toml"
         if project.is_file():
             table = _read_toml(project).get("tool", {}).get("lit-studio", {})

@@ -17,6 +17,7 @@ from lit_studio.callbacks.on_exception_checkpoint import OnExceptionCheckpoint
 from lit_studio.callbacks.prediction_writer import BasePredictionWriter
 from lit_studio.callbacks.progress import ProgressBar, RichProgressBar, TQDMProgressBar
 from lit_studio.callbacks.pruning import ModelPruning
+from lit_studio.callbacks.sample_predictions import SamplePredictions
 from lit_studio.callbacks.spike_detection import SpikeDetection
 from lit_studio.callbacks.stochastic_weight_avg import StochasticWeightAveraging
 from lit_studio.callbacks.throughput_monitor import ThroughputMonitor
@@ -44,6 +45,7 @@ __all__ = [
     "ProgressBar",
     "RichModelSummary",
     "RichProgressBar",
+    "SamplePredictions",
     "SpikeDetection",
     "StochasticWeightAveraging",
     "TQDMProgressBar",

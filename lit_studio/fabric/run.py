@@ -19,7 +19,7 @@ from torch.optim import Optimizer
 
 from lit_studio.base.errors import InvalidStateError, InvalidValueError
 from lit_studio.base.events import MetricsLogged, Points, Progressed, RunEnded, RunStarted
-from lit_studio.base.runs import Inbox, Mailbox
+from lit_studio.base.runs import Inbox, Mailbox, note_current
 from lit_studio.base.settings import resolve
 from lit_studio.loggers.folders import reserve_version, version_folder
 from lit_studio.steering.boundaries import Boundaries
@@ -135,6 +135,7 @@ class FabricRun(Audience):
         self.live, self._began = True, time.monotonic()
         self.due = self._began + FLUSH_EVERY
         if not self._writes:
+            note_current(None, self)
             return
         continued = self._directory is not None
         if self._directory is None:

@@ -16,6 +16,7 @@ from lit_studio.base.runs import RunDirectory, RunStatus
 from lit_studio.base.runs.status import finite_or_text
 from lit_studio.tracking.columns import column_extremes
 from lit_studio.tracking.files import Follower, add_metrics, read_event
+from lit_studio.tracking.media import MediaIndex
 from lit_studio.tracking.packet import Held, PacketQuery, check_query, encode_packet
 from lit_studio.tracking.series import MARKS, Indices, Series, pairs_of, stretches, stride_for
 from lit_studio.tracking.timeline import EpochScale, Timeline
@@ -32,6 +33,9 @@ class RunReader:
 
     Safe to use from several threads. Memory: 16 bytes a point, 48 bytes a flush and 16 more for each series in
     it; up to twice that, since the arrays' room is doubled when it runs out.
+
+    Attributes:
+        media: what the run shows besides its curves.
     """
 
     def __init__(self, run: RunDirectory):
@@ -39,6 +43,7 @@ class RunReader:
         self._run = run
         self._written: tuple[int, int] | None = None
         self._metrics, self._event_log = Follower(run.metrics_log), Follower(run.events_log)
+        self.media = MediaIndex(run)
         self._forget()
 
     def _forget(self) -> None:
@@ -222,6 +227,7 @@ class RunReader:
             "status": status.to_json(),
             "events": self._placed(self._events_from(query.events), query.axis),
             "events_next": len(self._events),
+            "media": self.media.count(),
         }
 
     def _scales(self, query: PacketQuery, status: RunStatus) -> tuple[EpochScale, list[int]]:

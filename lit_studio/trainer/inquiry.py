@@ -21,6 +21,7 @@ from lit_studio.trainer.state import RunningStage
 if TYPE_CHECKING:
     from lit_studio.callbacks import Callback, Checkpoint, EarlyStopping
     from lit_studio.callbacks.progress import ProgressBar
+    from lit_studio.media.board import Board
     from lit_studio.trainer.accelerators import Accelerator
     from lit_studio.trainer.evaluation import EvaluationLoop
     from lit_studio.trainer.loop import FitLoop
@@ -74,6 +75,7 @@ class Inquiry:
     _loggers: list[Any]
     _module: LightningModule | None
     placement: Placement
+    observation: Any
     enable_validation: Any
 
     # Where it stands --------------------------------------------------------------------------------------------
@@ -316,6 +318,13 @@ class Inquiry:
         if self.state.fn != "fit":
             return tuple(name for name in COMMANDS if name in _OUTSIDE_FIT)
         return tuple(name for name in COMMANDS if name != "validate" or self.enable_validation)
+
+    @property
+    def media(self) -> Board:
+        """Where callbacks show pictures, tables and the like of the run; stores nothing where there is no record."""
+        from lit_studio.media.board import board_of
+
+        return board_of(self.observation.run)
 
     # Places -----------------------------------------------------------------------------------------------------
 

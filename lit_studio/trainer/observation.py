@@ -32,7 +32,7 @@ from lit_studio.base.events import (
     RunStarted,
     WarningRaised,
 )
-from lit_studio.base.runs import Inbox, RunDirectory, RunRecorder, temporary_run_root
+from lit_studio.base.runs import Inbox, RunDirectory, RunRecorder, note_current, temporary_run_root
 from lit_studio.callbacks.base import EndOfCall
 from lit_studio.steering.commands import Commands
 from lit_studio.trainer.loader_facts import suggested_max_num_workers
@@ -82,6 +82,7 @@ class Audience:
             wants_display: whether the factories in the registry are asked.
         """
         self.run = RunDirectory.create(directory, {"torch": torch.__version__, "lit-studio": _version()})
+        note_current(self.run, self)
         relay = Audience.relay
         shown = [] if not wants_display else make_displays(self.run) if relay is None else [relay(self.run)]
         self._observers = [RunRecorder(self.run), *shown, *given]
@@ -189,6 +190,7 @@ class Observation(Audience):
         trainer.ranks = join_ranks(trainer) if trainer.world_size > 1 else None
         self.due = self._began + FLUSH_EVERY if trainer.ranks is None else -NEVER  # ranks count steps, not time
         if trainer.plan.barebones or not trainer.strategy.is_global_zero:
+            note_current(None, self)
             return
         run = self.gather(self._directory(), trainer.observers, trainer.wants_display)
         if self.displayed:

@@ -7,7 +7,6 @@ which is what makes edges smooth while the file stays a palette image of a few k
 
 from __future__ import annotations
 
-import struct
 import zlib
 from collections.abc import Sequence
 from typing import Any
@@ -15,6 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from lit_studio.media.png import assemble
 from lit_studio.widgets import lettering
 
 LEVELS = 7
@@ -132,11 +132,5 @@ class Canvas:
 
 def encode_png(rows: NDArray[np.uint8], width: int, palette: bytes = b"", opacity: bytes = b"") -> bytes:
     """A PNG of ``rows``, each of which begins with a zero byte: palette indices, or RGB where there is no palette."""
-    head = struct.pack(">IIBBBBB", width, len(rows), 8, 3 if palette else 2, 0, 0, 0)
-    chunks = [(b"IHDR", head)]
-    if palette:
-        chunks += [(b"PLTE", palette), (b"tRNS", opacity)]
-    chunks += [(b"IDAT", zlib.compress(rows.tobytes(), 7)), (b"IEND", b"")]
-    return b"\x89PNG\r\n\x1a\n" + b"".join(
-        struct.pack(">I", len(data)) + name + data + struct.pack(">I", zlib.crc32(name + data)) for name, data in chunks
-    )
+    body = zlib.compress(rows.tobytes(), 7)
+    return assemble(width, len(rows), 3 if palette else 2, body, palette, opacity)

@@ -45,6 +45,11 @@ class Conversation:
                 return {"t": "view"}, [self._view_file.read_bytes()]
             if kind == "ask":
                 return {"t": "packet", "seq": seq}, [self._packet(message.get("query"))]
+            if kind == "media":
+                return {"t": "media", "seq": seq, "media": self._reader.media.listing()}, []
+            if kind == "item":
+                media_type, data = self._reader.media.read(str(message.get("item")))
+                return {"t": "item", "seq": seq, "type": media_type}, [data]
             if kind == "command":
                 self._command(message.get("name"), message.get("arguments"))
                 return {"t": "done", "seq": seq}, []

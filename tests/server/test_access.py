@@ -74,6 +74,8 @@ def test_the_routes_are_found(jp_serverapp):
         ("GET", "runs/0123abcd"),
         ("GET", "runs/0123abcd/packet"),
         ("POST", "runs/0123abcd/commands"),
+        ("GET", "runs/0123abcd/media"),
+        ("GET", "runs/0123abcd/media/0123abcd"),
         ("POST", "guide/0123abcd"),
         ("GET", "kernels"),
         ("POST", "kernels/0123abcd/awake"),

@@ -44,7 +44,7 @@ async def test_a_run_that_keeps_nothing_is_found_by_its_id(fetch, write_run):
     assert (code, answer["directory"]) == (200, "")
 
 
-@pytest.mark.parametrize("route", ["runs/{}", "runs/{}/packet", "runs/{}/commands"])
+@pytest.mark.parametrize("route", ["runs/{}", "runs/{}/packet", "runs/{}/media", "runs/{}/commands"])
 async def test_nothing_outside_the_root_is_found(route, fetch, root, write_run, tmp_path):
     outside = write_run(tmp_path / "outside" / "version_0")
     inside = write_run(root / "inside")

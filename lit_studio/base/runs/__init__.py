@@ -9,6 +9,7 @@ looks reads the files. One directory is one run and can be copied as it is::
             status.json              where it stands now (replaced atomically, at most 4 times a second)
             metrics.log              blocks: series definitions and points
             events.log               blocks: events as JSON
+            media.log, media/        pictures, tables and texts: their list and their files
             inbox/                   commands that wait for the next step boundary
 """
 
@@ -17,8 +18,10 @@ from lit_studio.base.runs.directory import (
     RECORD,
     RunDirectory,
     RunInfo,
+    current_run,
     find_run,
     list_runs,
+    note_current,
     temporary_run_root,
 )
 from lit_studio.base.runs.inbox import COMMANDS, Command, Inbox, Mailbox, send_command
@@ -38,10 +41,12 @@ __all__ = [
     "RunInfo",
     "RunRecorder",
     "RunStatus",
+    "current_run",
     "decode_points",
     "encode_points",
     "find_run",
     "list_runs",
+    "note_current",
     "process_alive",
     "process_start_time",
     "read_blocks",

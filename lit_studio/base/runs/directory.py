@@ -2,7 +2,8 @@
 
 It must not know what is trained or who looks. A small pointer file for each run lies in the user's data
 directory, so that a run is found by its id without searching the disk; the run's directory itself is complete
-without it and can be moved or copied.
+without it and can be moved or copied. Which run this process trains is remembered here too, so that a cell or a
+callback finds it.
 """
 
 from __future__ import annotations
@@ -15,9 +16,10 @@ import socket
 import tempfile
 import time
 import uuid
+import weakref
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from lit_studio.base.errors import InvalidValueError, RunNotFoundError, RunRecordError
 from lit_studio.base.processes import process_start_time
@@ -154,6 +156,16 @@ class RunDirectory:
         return self.record / "inbox"
 
     @property
+    def media_log(self) -> Path:
+        """The file of MEDIA blocks."""
+        return self.record / "media.log"
+
+    @property
+    def media_folder(self) -> Path:
+        """The folder of pictures, tables and texts; made with the first one."""
+        return self.record / "media"
+
+    @property
     def status_file(self) -> Path:
         """The file that says where the run stands."""
         return self.record / "status.json"
@@ -236,3 +248,47 @@ def find_run(run_id: str) -> RunDirectory:
         ids = ", ".join(run.info.id for run in matches)
         raise InvalidValueError("This id fits several runs", value=run_id, valid=f"one of {ids}")
     return matches[0]
+
+
+# The run of this process ---------------------------------------------------------------------------------------
+
+
+class Watched(Protocol):
+    """Who knows where a run stands and tells what happens to it."""
+
+    def at(self) -> tuple[int, int]:
+        """Optimizer steps done, and the epoch."""
+
+    def warn(self, kind: str, message: str) -> None:
+        """Tell everybody and the person at the terminal."""
+
+
+@dataclass(frozen=True)
+class Current:
+    """The run that this process trains, or trained last.
+
+    Attributes:
+        run: its directory; None in a process that keeps no record: another rank than 0, or a barebones run.
+        watched: gives who watches it, None once the run is over and its trainer is gone.
+    """
+
+    run: RunDirectory | None
+    watched: Any
+
+    def at(self) -> tuple[int, int] | None:
+        """Where the run stands, None if nobody knows any more."""
+        watched = self.watched()
+        return None if watched is None else watched.at()
+
+
+_current: list[Current] = []
+
+
+def note_current(run: RunDirectory | None, watched: Watched) -> None:
+    """From now on ``run`` is the one that is meant."""
+    _current[:] = [Current(run, weakref.ref(watched))]
+
+
+def current_run() -> Current | None:
+    """The run that this process trains or trained last, None if it has trained nothing yet."""
+    return _current[0] if _current else None

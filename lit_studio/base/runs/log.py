@@ -8,6 +8,7 @@ It must not know of runs or events. The format, little-endian throughout::
     chunk    = series u32 · count u32 · first step i64 · stride i64 · value f64 × count [· step i64 × count]
     EVENT    = JSON, see ``events.event_to_dict``
     START    = JSON {"stage": str, "step": int}: points from here on belong to another execution
+    MEDIA    = JSON, see ``media.MediaItem``
 
 A ``stride`` of −1 says that the steps follow explicitly; otherwise step i is ``first + i * stride``. A reader
 stops at the first block that is short or whose checksum differs: what a crash tore off is ignored.
@@ -25,7 +26,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 MAGIC = b"LSB1"
-SERIES, POINTS, EVENT, START = 1, 2, 3, 4
+SERIES, POINTS, EVENT, START, MEDIA = 1, 2, 3, 4, 5
 _HEADER = struct.Struct("<4sB3xII")
 _POINTS = struct.Struct("<ddQII")
 _CHUNK = struct.Struct("<IIqq")

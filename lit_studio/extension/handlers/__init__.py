@@ -9,6 +9,7 @@ import re
 
 from lit_studio.extension.handlers.guide import GuideHandler
 from lit_studio.extension.handlers.kernels import AwakeHandler, KernelsHandler, QueueHandler, ShutdownHandler
+from lit_studio.extension.handlers.media import MediaHandler, MediaItemHandler
 from lit_studio.extension.handlers.outputs import OutputsHandler
 from lit_studio.extension.handlers.runs import CommandsHandler, PacketHandler, RunHandler
 from lit_studio.extension.handlers.studio import InfoHandler, StudioHandler
@@ -22,6 +23,8 @@ ROUTES: dict[str, type[LitStudioHandler]] = {
     "runs/{run_id}": RunHandler,
     "runs/{run_id}/packet": PacketHandler,
     "runs/{run_id}/commands": CommandsHandler,
+    "runs/{run_id}/media": MediaHandler,
+    "runs/{run_id}/media/{item}": MediaItemHandler,
     "guide/{name}": GuideHandler,
     "kernels": KernelsHandler,
     "kernels/{kernel_id}/awake": AwakeHandler,

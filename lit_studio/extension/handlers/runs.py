@@ -14,13 +14,15 @@ from lit_studio.base.runs import Command, RunDirectory, send_command
 from lit_studio.extension.handlers.web import LitStudioHandler, allowed
 
 
-class _RunHandler(LitStudioHandler):
+class RunRoute(LitStudioHandler):
+    """A route about one run."""
+
     def find(self, run_id: str) -> RunDirectory:
         """The run, looked for in the query's ``directory`` first; to be called off the event loop."""
         return self.studio.places.find_run(run_id, self.get_query_argument("directory", ""))
 
 
-class RunHandler(_RunHandler):
+class RunHandler(RunRoute):
     """What is known of a run."""
 
     _track_activity = False  # a page that looks is no sign of work: an idle server may be stopped meanwhile
@@ -35,7 +37,7 @@ class RunHandler(_RunHandler):
         return {**self.studio.overview.describe_run(run), "packages": run.info.packages}
 
 
-class PacketHandler(_RunHandler):
+class PacketHandler(RunRoute):
     """A run's series and events, reduced to what a screen can show."""
 
     _track_activity = False
@@ -58,7 +60,7 @@ class PacketHandler(_RunHandler):
         )
 
 
-class CommandsHandler(_RunHandler):
+class CommandsHandler(RunRoute):
     """What a person asks of an active run."""
 
     @allowed("execute")

@@ -7,6 +7,7 @@ import pytest
 
 from lit_studio.base.errors import MissingBuildError, RunNotFoundError
 from lit_studio.base.runs import Inbox
+from lit_studio.media.board import Board
 from lit_studio.widgets import dashboard
 from lit_studio.widgets.bundle import RUN_TYPE, VIEW_TYPE
 from lit_studio.widgets.live import DashboardWidget
@@ -47,6 +48,21 @@ def test_a_bad_question_gets_an_error_with_its_number(talk, query):
     message, buffers = talk.answer({"t": "ask", "seq": 3, "query": query})
     assert (message["t"], message["seq"], buffers) == ("error", 3, [])
     assert message["message"]
+
+
+def test_pictures_and_tables_come_over_the_same_channel(training, built):
+    run = training(state=None)
+    Board(run).text("note", "hello", step=3)
+    talk = Conversation(run, built / "view.js")
+    message, buffers = talk.answer({"t": "media", "seq": 1})
+    assert (message["t"], message["seq"], buffers) == ("media", 1, [])
+    [entry] = message["media"]
+    assert (entry["name"], entry["kind"], entry["items"][0]["step"]) == ("note", "text", 3)
+    message, (data,) = talk.answer({"t": "item", "seq": 2, "item": entry["items"][0]["id"]})
+    assert (message, json.loads(data)) == ({"t": "item", "seq": 2, "type": "application/json"}, {"text": "hello"})
+    assert talk.answer({"t": "item", "seq": 3, "item": "../run.json"})[0]["t"] == "error"
+    told = header(talk.answer({"t": "ask", "seq": 4})[1][0])
+    assert told["media"] == 1
 
 
 def test_a_command_lands_in_the_inbox(training, built):
