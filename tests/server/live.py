@@ -173,8 +173,18 @@ class Kernel:
             self._client = BlockingKernelClient(connection_file=spec.connection_file)
             self._client.load_connection_file()
             self._client.start_channels()
-            self._client.wait_for_ready(timeout=60)
+            wait_for(self._answers, "the kernel answers", 60)
         return self._client
+
+    def _answers(self) -> bool:
+        assert self._client is not None
+        try:
+            self._client.wait_for_ready(timeout=60)
+        except (
+            RuntimeError
+        ):  # a client without a manager takes a heart that hasn't beaten yet for one that stands still
+            return False
+        return True
 
     def run(self, code: str, timeout: float = 30.0) -> str:
         """Run ``code`` and return what it printed.
