@@ -58,7 +58,8 @@ class Trainer(Controls, Inquiry):
         num_nodes: nodes, each with as many devices; their processes are started by torchrun, srun or the like.
         precision: ``"32-true"`` (default), ``"16-mixed"``, ``"bf16-mixed"``, ``"64-true"``, ``"bf16-true"``,
             ``"16-true"``.
-        logger: True (default) writes CSV files to ``lightning_logs/version_N``; False none; or loggers.
+        logger: True (default) writes ``metrics.csv`` and, if installed, TensorBoard's files to
+            ``lightning_logs/version_N``; False none; or loggers.
         callbacks: one or several, besides the default ones.
         fast_dev_run: run so many batches (True: 1) of everything, without loggers and checkpoints.
         max_epochs: how many epochs a fit has at most; 1000 if nothing bounds it, −1 for no bound.

@@ -391,3 +391,14 @@ def test_a_file_is_replaced_whole_with_its_mode(tmp_path):
     assert done.backup.read_text() == "import lightning as L\n"
     assert sorted(file.name for file in tmp_path.iterdir()) == ["a.py", "a.py.orig"]
     assert write(migrate_file(path)) is None
+
+
+def test_private_names_that_programs_use_are_known_where_they_are_here(tmp_path):
+    path = tmp_path / "program.py"
+    path.write_text(
+        "from lightning.pytorch.utilities.imports import _TORCHVISION_AVAILABLE\n"
+        "from lightning.fabric.wrappers import _FabricModule, _unwrap_objects\n"
+        "from lightning.fabric.utilities.types import _PATH, LRScheduler\n"
+        "from lightning.fabric.utilities.types import _NOT_THERE\n"
+    )
+    assert [finding.line for finding in migrate_file(path).findings] == [4]

@@ -379,3 +379,14 @@ def test_one_group_can_be_set_alone_and_a_missing_one_is_refused():
     assert [group["lr"] for group in optimizer.param_groups] == [0.5, 0.1]
     with pytest.raises(L.InvalidValueError, match="no such parameter group"):
         set_learning_rate([optimizer], [], 0.1, 2)
+
+
+def test_a_step_without_a_loss_has_nothing_to_clip_by_value():
+    class Sometimes(Regression):
+        def training_step(self, batch, batch_idx):
+            return None if batch_idx == 0 else super().training_step(batch, batch_idx)
+
+    fit = trainer(gradient_clip_val=0.1, gradient_clip_algorithm="value")
+    with pytest.warns(UserWarning, match="training_step` returned `None`"):
+        fit.fit(seeded(Sometimes), loader())
+    assert fit.global_step == 4
