@@ -22,7 +22,7 @@ from lit_studio.trainer.loop import FitLoop
 from lit_studio.trainer.stretch import Stretch
 from tests.unit.trainer import models
 
-PROGRAMS, BLOCKS = 72, 6
+PROGRAMS, BLOCKS = 240, 6
 BATCH_HOOKS = ("on_train_batch_start", "on_train_batch_end")
 STEP_HOOKS = ("on_before_zero_grad", "on_before_backward", "on_after_backward", "on_before_optimizer_step")
 OTHER_HOOKS = ("on_train_epoch_start", "on_train_epoch_end", "on_validation_start", "on_validation_end")
