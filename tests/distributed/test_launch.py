@@ -76,6 +76,32 @@ def test_results_of_evaluation_come_back_from_forked_ranks(tmp_path):
     assert trainer.predict(Idle(), DataLoader(numbers(4), batch_size=1)) == [[0.0], [2.0]]
 
 
+SLOW_END = """
+import sys, time
+import lit_studio as L
+from tests.distributed.program import QUIET, Idle, numbers
+from torch.utils.data import DataLoader
+
+class Slow(L.Callback):
+    def teardown(self, trainer, pl_module, stage):
+        if trainer.is_global_zero:
+            time.sleep(4)
+
+trainer = L.Trainer(strategy="ddp", devices=2, callbacks=[Slow()], **{**QUIET, "logger": False, "max_epochs": 1})
+trainer.predict(Idle(), DataLoader(numbers(4), batch_size=1))
+trainer.predict(Idle(), DataLoader(numbers(4), batch_size=1))
+print("rank", trainer.global_rank, "is through,", trainer.state.status, flush=True)
+"""
+
+
+def test_rank_0_may_wind_up_for_long_after_the_others_have_ended(script):
+    run = script(SLOW_END)
+    said, _ = run.process.communicate(timeout=90)
+    assert run.process.returncode == 0, said
+    assert "rank 1 is through, finished" in said
+    assert "rank 0 is through, finished" in said
+
+
 class FailsOnRankOne(Idle):
     """Raises on rank 1 while rank 0 waits for it."""
 

@@ -280,6 +280,7 @@ class _Rank:
 
     def listen(self) -> None:
         """Take what it told; ending without a word is a failure."""
+        ended = not self.runs  # before looking for its last word: it may say it, and end, in between
         while not self._closed and self._reader.poll():
             try:
                 kind, found = pickle.loads(self._reader.recv_bytes())  # noqa: S301 - ours
@@ -294,7 +295,7 @@ class _Rank:
                 self.answer = found
             else:
                 self.failure = found
-        if not self.runs and not self.told and not self.ended_by_us and self.failure is None:
+        if ended and not self.told and not self.ended_by_us and self.failure is None:
             self.failure = Failure(self.rank, self.pid, exit_code=self._process.exitcode)
 
     def close(self) -> None:

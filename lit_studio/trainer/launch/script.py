@@ -62,6 +62,7 @@ class _Copies:
         self.all: list[_Copy] = []
         self.ended = False
         self._folder = Path()
+        self._calls = 0
 
     def start(self, strategy: ParallelStrategy) -> None:
         """Run the script once more for each other local rank.
@@ -90,12 +91,20 @@ class _Copies:
             reported = _read(self._folder / f"rank-{copy.rank}")
             if reported is not None:
                 found.append(reported)
-            elif code is not None:
+            elif code is not None and not (code == 0 and self._is_through(copy.rank)):
                 found.append(Failure(copy.rank, copy.pid, exit_code=code))
         return found
 
+    def _is_through(self, rank: int) -> bool:
+        """Whether ``rank`` has come to the end of the call that is under way here; then it may well be gone."""
+        try:
+            return int((self._folder / f"through-{rank}").read_text()) >= self._calls
+        except (FileNotFoundError, ValueError):
+            return False
+
     def forget_reports(self) -> None:
         """A new call begins."""
+        self._calls += 1
         for path in self._folder.glob("rank-*"):
             path.unlink(missing_ok=True)
 
@@ -114,6 +123,7 @@ class _Copies:
 
 _copies = _Copies()
 _settled = False
+_calls = 0  # that a copy has begun
 
 
 class ScriptLauncher(Launcher):
@@ -145,9 +155,14 @@ class ScriptLauncher(Launcher):
         return self._follow(function, *args, **kwargs)
 
     def _follow(self, function: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+        global _calls
+        _calls += 1
         folder, rank = os.environ.get(REPORTS), self._strategy.global_rank
         try:
-            return function(*args, **kwargs)
+            answer = function(*args, **kwargs)
+            if folder:  # rank 0 may still be winding up when this process ends
+                (Path(folder) / f"through-{rank}").write_text(str(_calls))
+            return answer
         except BaseException as error:
             if folder:
                 _write(Path(folder) / f"rank-{rank}", Failure.of(rank, os.getpid(), error))
