@@ -64,16 +64,14 @@ class Setting:
     Attributes:
         name: as in a TOML file; a dot means a table. The environment variable has underscores.
         default: its value where nothing says otherwise.
-        choices: what it may be; ``("number",)`` for any number ≥ 0, empty for any text.
+        choices: what it may be; ``("number",)`` for any number ≥ 0.
         meaning: one sentence.
-        personal: whether a project's file is not asked: who clones a repository doesn't choose what lies in it.
     """
 
     name: str
     default: str
     choices: tuple[str, ...]
     meaning: str
-    personal: bool = False
 
 
 NUMBER = ("number",)
@@ -86,19 +84,6 @@ SETTINGS = {
     ),
     "media.item_mb": Setting("media.item_mb", "4", NUMBER, "The largest picture, table or text that a run keeps, MB."),
     "media.run_mb": Setting("media.run_mb", "256", NUMBER, "How much of them a run keeps in all, MB."),
-    "notify.webhook": Setting(
-        "notify.webhook",
-        "",
-        (),
-        "URL that is told by a POST when a run ends, fails or no longer improves; empty for none.",
-        personal=True,
-    ),
-    "notify.plateau": Setting(
-        "notify.plateau",
-        "10",
-        NUMBER,
-        "Validations without improvement of the first headline metric after which a run says so; 0 for never.",
-    ),
 }
 
 
@@ -122,7 +107,7 @@ def resolve(name: str, directory: Path | None = None) -> Resolved:
     variable = f"LIT_STUDIO_{name.upper().replace('.', '_')}"
     if variable in os.environ:
         return _checked(setting, os.environ[variable], f"environment variable {variable}")
-    for source, table in _files(directory or Path.cwd(), projects=not setting.personal):
+    for source, table in _files(directory or Path.cwd()):
         value = _look_up(table, name)
         if value is not None:
             return _checked(setting, value, source)
@@ -151,20 +136,18 @@ def _checked(setting: Setting, value: Any, source: str) -> Resolved:
             if not isinstance(value, bool) and 0 <= float(value) < float("inf"):
                 return Resolved(str(value), source)
         raise InvalidValueError(f"The setting {setting.name!r} ({source}) is no number", value=value, valid="≥ 0")
-    if not setting.choices and isinstance(value, str):
-        return Resolved(value, source)
     if value not in setting.choices:
         raise InvalidValueError(
             f"The setting {setting.name!r} ({source}) has an unknown value",
             value=value,
-            valid=" or ".join(setting.choices) or "a text",
+            valid=" or ".join(setting.choices),
         )
     return Resolved(value, source)
 
 
-def _files(directory: Path, projects: bool) -> list[tuple[str, dict[str, Any]]]:
+def _files(directory: Path) -> list[tuple[str, dict[str, Any]]]:
     found = []
-    for folder in (directory, *directory.parents) if projects else ():
+    for folder in (directory, *directory.parents):
         project = folder / "pyproject.toml"
         if project.is_file():
             table = _read_toml(project).get("tool", {}).get("lit-studio", {})

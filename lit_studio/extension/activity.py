@@ -13,8 +13,8 @@ from typing import Any
 from lit_studio.kernels.journal import MESSAGE, JournalReader, Record, segment_number, segments
 from lit_studio.kernels.places import KernelPlace
 from lit_studio.kernels.waiting import WaitingList
+from lit_studio.kernels.wire import taken_apart
 
-DELIMITER = b"<IDS|MSG>"
 SHOWN = 200  # characters of a line
 
 
@@ -44,11 +44,10 @@ class Activity:
 
     def note(self, frames: list[bytes]) -> None:
         """Take in a message of the IOPub channel."""
-        try:
-            parts = frames[frames.index(DELIMITER) + 2 :]
-            header, parent = json.loads(parts[0]), json.loads(parts[1])
-        except (ValueError, IndexError):  # not a message of the protocol
+        message = taken_apart(frames)
+        if message is None:
             return
+        header, parent, parts = message
         kernel, kind = self._kernel, header.get("msg_type")
         # Completions, widgets and whatever runs on a subshell say nothing about the cells.
         cell = parent.get("msg_type") == "execute_request" and not parent.get("subshell_id")

@@ -20,13 +20,12 @@ from typing import Any, cast
 from jupyter_client.connect import KernelConnectionInfo
 
 from lit_studio.kernels.places import KernelPlace, all_places
-from lit_studio.kernels.provisioner import keeper_command, read_connection
+from lit_studio.kernels.provisioner import read_connection, start_keeper
 from lit_studio.kernels.state import (
     Execution,
     KernelSpec,
     KernelState,
     Owner,
-    is_zombie,
     read_execution,
     read_owner,
     read_spec,
@@ -106,16 +105,7 @@ def keep(place: KernelPlace) -> bool:
     state = read_state(place.state)
     if state is None or not state.is_alive or state.is_kept:
         return False
-    with place.keeper_log.open("ab") as log:
-        parent = subprocess.Popen(
-            keeper_command(place, "--adopt"),
-            stdin=subprocess.DEVNULL,
-            stdout=log,
-            stderr=log,
-            start_new_session=True,
-            cwd="/",
-        )
-    _REAPED.append(parent)  # it ends in a moment; whoever comes next collects it
+    _REAPED.append(start_keeper(place, "--adopt"))  # it ends in a moment; whoever comes next collects it
     _REAPED[:] = [process for process in _REAPED if process.poll() is None]
     return True
 
@@ -210,7 +200,7 @@ def _kill(kernel: KnownKernel) -> None:
 
 def _signal(kernel: KnownKernel, number: int) -> None:
     try:
-        if kernel.state.is_alive and not is_zombie(kernel.state.pid):
+        if kernel.state.is_alive:
             os.killpg(kernel.state.pid, number)
     except (ProcessLookupError, PermissionError):
         pass

@@ -28,7 +28,6 @@ from lit_studio.kernels.places import KernelPlace
 from lit_studio.kernels.state import (
     KernelSpec,
     KernelState,
-    is_zombie,
     read_execution,
     read_owner,
     read_policy,
@@ -208,7 +207,7 @@ class Keeper:
     def _has_ended(self) -> bool:
         if self._process is not None:
             return self._process.poll() is not None
-        return not self._state.is_alive or is_zombie(self._state.pid)
+        return not self._state.is_alive
 
     def _save(self, **changes: object) -> None:
         self._state = replace(self._state, **changes)  # type: ignore[arg-type]

@@ -17,8 +17,8 @@ import zmq
 from lit_studio.kernels.journal import MESSAGE, REQUEST, JournalWriter
 from lit_studio.kernels.places import KernelPlace
 from lit_studio.kernels.state import Execution, write
+from lit_studio.kernels.wire import taken_apart
 
-DELIMITER = b"<IDS|MSG>"
 LOOK_EVERY_MS = 200
 DRAIN_SECONDS = 2.0
 
@@ -59,11 +59,10 @@ class Listener:
                     return
 
     def _note(self, frames: list[bytes]) -> None:
-        try:
-            parts = frames[frames.index(DELIMITER) + 2 :]
-            header, parent = json.loads(parts[0]), json.loads(parts[1])
-        except (ValueError, IndexError):  # not a message of the protocol
+        message = taken_apart(frames)
+        if message is None:
             return
+        header, parent, parts = message
         kind, asked = header.get("msg_type"), parent.get("msg_type") == "execute_request"
         if kind == "execute_input" and asked:  # the request's metadata, and so its cell, can't be known from here
             self._writer.append(REQUEST, [parts[1], b"{}"])

@@ -55,9 +55,16 @@ def through_boot(command: list[str], folder: Path) -> list[str] | None:
     return None
 
 
-def keeper_command(place: KernelPlace, *options: str) -> list[str]:
-    """The command that starts a keeper; ``-P``, so that files in the current folder can't stand for modules."""
-    return [sys.executable, "-P", "-m", "lit_studio.kernels.keeper", *options, str(place.folder)]
+def start_keeper(place: KernelPlace, *options: str) -> subprocess.Popen[bytes]:
+    """Start a keeper for the kernel in ``place``; the process that is returned leaves it behind and ends at once.
+
+    ``-P``, so that files in the current folder can't stand for modules.
+    """
+    command = [sys.executable, "-P", "-m", "lit_studio.kernels.keeper", *options, str(place.folder)]
+    with place.keeper_log.open("ab") as log:
+        return subprocess.Popen(
+            command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True, cwd="/"
+        )
 
 
 class KeeperProvisioner(LocalProvisioner):
@@ -186,16 +193,7 @@ class KeeperProvisioner(LocalProvisioner):
         )
 
     async def _start_keeper(self, place: KernelPlace) -> None:
-        with place.keeper_log.open("ab") as log:
-            parent = subprocess.Popen(
-                keeper_command(place),
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=log,
-                start_new_session=True,
-                cwd="/",
-            )
-        code = await asyncio.to_thread(parent.wait)  # at once: it has left its child behind
+        code = await asyncio.to_thread(start_keeper(place).wait)
         if code:
             raise KernelError("The kernel's keeper can't be started", advice=_tail(place.keeper_log, 0))
 

@@ -12,7 +12,8 @@ from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import Any, Literal, Self
 
-from lit_studio.base.processes import process_alive, process_start_time
+from lit_studio.base.json_files import replace_json
+from lit_studio.base.processes import process_runs, process_start_time
 
 Status = Literal["starting", "running", "exited"]
 
@@ -81,12 +82,12 @@ class KernelState:
     @property
     def is_alive(self) -> bool:
         """Whether the kernel's process lives now, whatever its keeper last wrote."""
-        return self.status == "running" and process_alive(self.pid, self.pid_started) and not is_zombie(self.pid)
+        return self.status == "running" and process_runs(self.pid, self.pid_started)
 
     @property
     def is_kept(self) -> bool:
         """Whether its keeper lives."""
-        return process_alive(self.keeper_pid, self.keeper_started) and not is_zombie(self.keeper_pid)
+        return process_runs(self.keeper_pid, self.keeper_started)
 
     def kept_by_me(self) -> Self:
         """The same with this process as its keeper."""
@@ -137,7 +138,7 @@ class Owner:
     @property
     def is_alive(self) -> bool:
         """Whether it lives."""
-        return process_alive(self.pid, self.started) and not is_zombie(self.pid)
+        return process_runs(self.pid, self.started)
 
 
 @dataclass(frozen=True)
@@ -176,19 +177,12 @@ class IdlePolicy:
 
 
 def write_json(path: Path, value: Any) -> None:
-    """Replace ``path`` by ``value`` as JSON, for its owner only, in one step.
+    """Replace ``path`` by ``value`` as JSON, for its owner only.
 
     Raises:
         OSError: the disk is full, or the folder is gone.
     """
-    draft = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        with os.fdopen(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600), "w") as file:
-            json.dump(value, file)
-        draft.replace(path)
-    except BaseException:
-        draft.unlink(missing_ok=True)
-        raise
+    replace_json(path, value, 0o600, allow_nan=True)  # a kernel may be kept awake for ever
 
 
 def read_state(path: Path) -> KernelState | None:
@@ -240,12 +234,3 @@ def _read(path: Path, kind: type[Any]) -> Any:
         return kind(**{key: value for key, value in record.items() if key in known})
     except (OSError, ValueError, TypeError, AttributeError):
         return None
-
-
-def is_zombie(pid: int) -> bool:
-    """Whether ``pid`` has ended and only waits for its parent to learn how (Linux; elsewhere False)."""
-    try:
-        stat = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace")
-        return stat.rpartition(")")[2].split()[0] in ("Z", "X")
-    except (OSError, IndexError):
-        return False

@@ -1,6 +1,6 @@
 """Lightning's `lightning.pytorch.cli`: the command line.
 
-It must not hold anything of its own: these are other names for what lies in `lit_studio.trainer`.
+It must not hold anything of its own: these are other names for what lies in `lit_studio.command_line`.
 """
 
 from lit_studio.command_line import (

@@ -32,10 +32,10 @@ def with_defaults_from_environment(init: Callable[P, R]) -> Callable[P, R]:
     Raises:
         InvalidTypeError: when called with an argument that it doesn't have; says what it may be called.
     """
+    names = list(inspect.signature(init).parameters)[1:]
 
     @wraps(init)
     def filled(self: Any, *args: Any, **kwargs: Any) -> Any:
-        names = list(inspect.signature(init).parameters)[1:]
         if len(args) > len(names):
             raise InvalidTypeError(f"{type(self).__name__} takes {len(names)} arguments but {len(args)} were given")
         for name in kwargs.keys() - set(names):

@@ -22,6 +22,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from lit_studio.base.errors import InvalidValueError, RunNotFoundError, RunRecordError
+from lit_studio.base.json_files import replace_json
 from lit_studio.base.processes import process_start_time
 from lit_studio.base.runs.status import RunStatus, read_status
 from lit_studio.base.settings import data_home, private_directory, runtime_home
@@ -103,10 +104,10 @@ class RunDirectory:
             python=platform.python_version(),
             packages=packages,
         )
-        write_json(path / RECORD / "run.json", asdict(info))
+        replace_json(path / RECORD / "run.json", asdict(info))
         with contextlib.suppress(OSError):  # a read-only home must not end a run: it is still found by its path
             pointers = private_directory(data_home() / "runs")
-            write_json(pointers / f"{run_id}.json", {"path": str(path), "created": created})
+            replace_json(pointers / f"{run_id}.json", {"path": str(path), "created": created})
         return cls(path, info)
 
     @classmethod
@@ -180,18 +181,6 @@ class RunDirectory:
 
     def __repr__(self) -> str:
         return f"RunDirectory({self.info.id!r}, {str(self.path)!r})"
-
-
-def write_json(path: Path, value: Any) -> None:
-    """Replace ``path`` by ``value`` as JSON, whole or not at all (temporary file and rename, no fsync)."""
-    draft = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        draft.write_text(json.dumps(value, allow_nan=False), encoding="utf-8")
-        draft.replace(path)
-    except OSError:  # a full disk must not be left with a part of it
-        with contextlib.suppress(OSError):
-            draft.unlink()
-        raise
 
 
 def temporary_run_root() -> Path:

@@ -23,7 +23,8 @@ from lit_studio.base.events import (
     RunStarted,
     event_to_dict,
 )
-from lit_studio.base.runs.directory import RunDirectory, write_json
+from lit_studio.base.json_files import replace_json
+from lit_studio.base.runs.directory import RunDirectory
 from lit_studio.base.runs.log import EVENT, POINTS, SERIES, START, BlockWriter, encode_points, read_blocks
 from lit_studio.base.runs.status import RunStatus, finite_or_text
 
@@ -205,7 +206,7 @@ class RunRecorder:
 
     def _write(self) -> None:
         self._written = self._status.updated
-        write_json(self.run.status_file, self._status.to_json())
+        replace_json(self.run.status_file, self._status.to_json())
 
 
 def _to_json(record: dict[str, Any]) -> bytes:

@@ -1,6 +1,6 @@
 """Lightning's `lightning.fabric.loggers`: loggers.
 
-It must not hold anything of its own: these are other names for what lies in `lit_studio.trainer`.
+It must not hold anything of its own: these are other names for what lies in `lit_studio.loggers`.
 """
 
 from lit_studio.base.lazy import submodules

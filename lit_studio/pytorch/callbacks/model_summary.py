@@ -1,6 +1,6 @@
 """Lightning's `lightning.pytorch.callbacks.model_summary`: one of the callbacks' modules.
 
-It must not hold anything of its own: these are other names for what lies in `lit_studio.trainer`.
+It must not hold anything of its own: these are other names for what lies in `lit_studio.callbacks`.
 """
 
 from lit_studio.callbacks.model_summary import ModelSummary

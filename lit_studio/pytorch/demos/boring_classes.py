@@ -1,6 +1,6 @@
 """Lightning's `lightning.pytorch.demos.boring_classes`: small models and data.
 
-It must not hold anything of its own: these are other names for what lies in `lit_studio.trainer`.
+It must not hold anything of its own: these are other names for what lies in `lit_studio.demos`.
 """
 
 from lit_studio.demos import (

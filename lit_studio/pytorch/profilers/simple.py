@@ -1,6 +1,6 @@
 """Lightning's `lightning.pytorch.profilers.simple`: one of the profilers' modules.
 
-It must not hold anything of its own: these are other names for what lies in `lit_studio.trainer`.
+It must not hold anything of its own: these are other names for what lies in `lit_studio.profilers`.
 """
 
 from lit_studio.profilers import SimpleProfiler

@@ -16,7 +16,6 @@ import subprocess
 import sys
 import tempfile
 import threading
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -25,6 +24,7 @@ from torch import distributed as dist
 
 import __main__
 from lit_studio.base.errors import InvalidStateError, MisconfigurationException
+from lit_studio.base.files import draft_of
 from lit_studio.trainer.launch.base import Launcher, settle_in, share_cores
 from lit_studio.trainer.launch.failures import Failure, first_of
 from lit_studio.trainer.launch.watch import POLL, end_all, wait_for
@@ -266,7 +266,7 @@ def _interpreter_flags() -> list[str]:
 
 
 def _write(path: Path, failure: Failure) -> None:
-    draft = path.with_name(f"draft-{path.name}-{time.monotonic_ns()}")
+    draft = draft_of(path)
     draft.write_bytes(pickle.dumps(failure))
     draft.replace(path)
 

@@ -106,6 +106,32 @@ class Precision:
         """The call is over: release what is held."""
 
 
+class DtypePrecision(Precision):
+    """Inputs and new tensors in one dtype, outputs in torch's default one; subclasses say which, and convert weights.
+
+    Attributes:
+        dtype: the one.
+    """
+
+    dtype: torch.dtype
+
+    def convert_input(self, data: Any) -> Any:
+        """Floating-point tensors in the dtype; integers and booleans stay."""
+        return floats_to(data, self.dtype)
+
+    def convert_output(self, data: Any) -> Any:
+        """Floating-point tensors in torch's default dtype."""
+        return floats_to(data, torch.get_default_dtype())
+
+    def forward_context(self) -> AbstractContextManager[Any]:
+        """New tensors are made in the dtype."""
+        return default_dtype(self.dtype)
+
+    def tensor_init_context(self) -> AbstractContextManager[Any]:
+        """New tensors are made in the dtype."""
+        return default_dtype(self.dtype)
+
+
 @contextmanager
 def default_dtype(dtype: torch.dtype) -> Iterator[None]:
     """Let new floating-point tensors be made in ``dtype``."""

@@ -16,7 +16,7 @@ import torch
 from torch import nn
 
 from lit_studio.base.errors import InvalidStateError, InvalidValueError, MissingDependencyError
-from lit_studio.trainer.precision.base import Precision, default_dtype, floats_to, layers_replaced
+from lit_studio.trainer.precision.base import DtypePrecision, layers_replaced
 
 # By mode: the class in bitsandbytes.nn, and what it is made with.
 _LAYERS: dict[str, tuple[str, dict[str, Any]]] = {
@@ -29,7 +29,7 @@ _LAYERS: dict[str, tuple[str, dict[str, Any]]] = {
 }
 
 
-class BitsandbytesPrecision(Precision):
+class BitsandbytesPrecision(DtypePrecision):
     """Linear layers keep their weights in 8 or 4 bits; all else is in ``dtype``.
 
     Weights are quantized when the module goes to its device, after a checkpoint's weights have been put into it. Only
@@ -102,22 +102,6 @@ class BitsandbytesPrecision(Precision):
                 other.load_state_dict(child.state_dict())
                 other.train(child.training)
                 setattr(module, name, other)
-
-    def convert_input(self, data: Any) -> Any:
-        """Floating-point tensors in the dtype."""
-        return floats_to(data, self.dtype)
-
-    def convert_output(self, data: Any) -> Any:
-        """Floating-point tensors in torch's default dtype."""
-        return floats_to(data, torch.get_default_dtype())
-
-    def forward_context(self) -> AbstractContextManager[Any]:
-        """New tensors are made in the dtype."""
-        return default_dtype(self.dtype)
-
-    def tensor_init_context(self) -> AbstractContextManager[Any]:
-        """New tensors are made in the dtype."""
-        return default_dtype(self.dtype)
 
     def module_init_context(self) -> AbstractContextManager[Any]:
         """``nn.Linear`` is the quantized layer at once.

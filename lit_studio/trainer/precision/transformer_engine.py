@@ -9,17 +9,17 @@ import importlib
 import importlib.util
 import warnings
 from collections.abc import Iterator, Mapping
-from contextlib import AbstractContextManager, ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager
 from typing import Any
 
 import torch
 from torch import nn
 
 from lit_studio.base.errors import MissingDependencyError
-from lit_studio.trainer.precision.base import Precision, default_dtype, floats_to, layers_replaced
+from lit_studio.trainer.precision.base import DtypePrecision, default_dtype, layers_replaced
 
 
-class TransformerEnginePrecision(Precision):
+class TransformerEnginePrecision(DtypePrecision):
     """Linear and layer-norm layers compute in fp8, all else in ``fallback_compute_dtype``.
 
     Linear layers need sizes that are multiples of 8 (inputs) and 16 (outputs); others stay as they are.
@@ -55,10 +55,16 @@ class TransformerEnginePrecision(Precision):
             if isinstance(given.get("fp8_format"), str):
                 given["fp8_format"] = getattr(recipes.Format, given["fp8_format"])
             recipe = recipes.DelayedScaling(**given)
-        self.weights_dtype, self.recipe, self.replace_layers = weights_dtype, recipe, replace_layers
+        self.dtype = weights_dtype
+        self.recipe, self.replace_layers = recipe, replace_layers
         self.fallback_compute_dtype = fallback_compute_dtype or weights_dtype
         if weights_dtype == torch.float16:
             self.precision = "transformer-engine-float16"
+
+    @property
+    def weights_dtype(self) -> torch.dtype:
+        """The dtype under Lightning's name."""
+        return self.dtype
 
     def convert_module(self, module: nn.Module) -> nn.Module:
         """Its layers replaced, its weights in ``weights_dtype``."""
@@ -66,18 +72,6 @@ class TransformerEnginePrecision(Precision):
         if not has and self.replace_layers is not False:
             _replace(module, _engine())
         return module.to(dtype=self.weights_dtype)
-
-    def convert_input(self, data: Any) -> Any:
-        """Floating-point tensors in ``weights_dtype``."""
-        return floats_to(data, self.weights_dtype)
-
-    def convert_output(self, data: Any) -> Any:
-        """Floating-point tensors in torch's default dtype."""
-        return floats_to(data, torch.get_default_dtype())
-
-    def tensor_init_context(self) -> AbstractContextManager[Any]:
-        """New tensors are made in ``weights_dtype``."""
-        return default_dtype(self.weights_dtype)
 
     @contextmanager
     def module_init_context(self) -> Iterator[None]:

@@ -5,19 +5,18 @@ It must not know the loop, loggers or devices.
 
 from __future__ import annotations
 
-from contextlib import AbstractContextManager
-from typing import Any, Literal
+from typing import Literal
 
 import torch
 from torch.nn import Module
 
 from lit_studio.base.errors import InvalidValueError
-from lit_studio.trainer.precision.base import Precision, default_dtype, floats_to
+from lit_studio.trainer.precision.base import DtypePrecision
 
 DTYPES = {"64-true": torch.float64, "16-true": torch.float16, "bf16-true": torch.bfloat16}
 
 
-class TruePrecision(Precision):
+class TruePrecision(DtypePrecision):
     """Weights, inputs and operations all in one dtype.
 
     Args:
@@ -40,22 +39,6 @@ class TruePrecision(Precision):
     def convert_module(self, module: Module) -> Module:
         """All floating-point weights and buffers in the dtype."""
         return module.to(dtype=self.dtype)
-
-    def convert_input(self, data: Any) -> Any:
-        """Floating-point tensors in the dtype; integers and booleans stay."""
-        return floats_to(data, self.dtype)
-
-    def convert_output(self, data: Any) -> Any:
-        """Floating-point tensors in torch's default dtype."""
-        return floats_to(data, torch.get_default_dtype())
-
-    def forward_context(self) -> AbstractContextManager[Any]:
-        """New tensors are made in the dtype."""
-        return default_dtype(self.dtype)
-
-    def tensor_init_context(self) -> AbstractContextManager[Any]:
-        """New tensors are made in the dtype."""
-        return default_dtype(self.dtype)
 
 
 class HalfPrecision(TruePrecision):

@@ -13,8 +13,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from lit_studio.base.json_files import replace_json
 from lit_studio.base.runs import BlockWriter, RunDirectory, RunStatus, encode_points
-from lit_studio.base.runs.directory import RunInfo, write_json
+from lit_studio.base.runs.directory import RunInfo
 from lit_studio.base.runs.log import EVENT, POINTS, SERIES
 from lit_studio.tracking import RunReader
 from tests.unit.tracking.packet_client import decode
@@ -42,10 +43,10 @@ def build_run(folder: Path, empty: bool) -> RunDirectory:
     """200 steps in 20 flushes: a loss that ends in NaN, a metric once an epoch, a gradient norm with a spike."""
     run = RunDirectory(folder, INFO)
     run.record.mkdir(parents=True)
-    write_json(run.record / "run.json", {name: getattr(INFO, name) for name in INFO.__slots__})
+    replace_json(run.record / "run.json", {name: getattr(INFO, name) for name in INFO.__slots__})
     if empty:
         return run
-    write_json(run.status_file, STATUS.to_json())
+    replace_json(run.status_file, STATUS.to_json())
     metrics, events = BlockWriter(run.metrics_log), BlockWriter(run.events_log)
     for number, (name, headline) in enumerate([("train_loss", True), ("val_acc", True), ("grad norm ‖g‖", False)]):
         record = {"id": number, "name": name, "prog_bar": headline}

@@ -1,6 +1,6 @@
 """Lightning's `lightning.pytorch.utilities.model_summary.model_summary`: what a model consists of.
 
-It must not hold anything of its own: these are other names for what lies in `lit_studio.trainer`.
+It must not hold anything of its own: these are other names for what lies in `lit_studio.callbacks`.
 """
 
 from lit_studio.callbacks.summary import LayerSummary, ModelSummary, summarize
